@@ -1,0 +1,1 @@
+# The band itself. Imports point one way: wire <- band.

@@ -1,0 +1,50 @@
+# The band's own hardware, as board.json says it: pins, battery divider, cues. Flashing writes
+# that file; a pin that a board has not is left out, and what needs it does nothing.
+
+import json
+
+
+class Board:
+    def __init__(self, machine, path="board.json"):
+        try:
+            with open(path) as f:
+                facts = json.load(f)
+        except (OSError, ValueError):
+            facts = {}
+        self.name = facts.get("name", "unknown")
+        self._led_on = facts.get("led_on", 1)
+        self._divider = facts.get("battery_divider_permille", 2000)
+        self._led = self._pin(machine, facts.get("led_pin"), True)
+        self._buzz = self._pin(machine, facts.get("vibration_pin"), True)
+        self._vbus = self._pin(machine, facts.get("vbus_pin"), False)
+        self._adc = None
+        if facts.get("battery_pin") is not None:
+            self._adc = machine.ADC(machine.Pin(facts["battery_pin"]), atten=machine.ADC.ATTN_11DB)
+        self.light(False)
+
+    def _pin(self, machine, number, out):
+        if number is None:
+            return None
+        return machine.Pin(number, machine.Pin.OUT if out else machine.Pin.IN)
+
+    def has_vbus(self):
+        return self._vbus is not None
+
+    def on_power(self):
+        # Whether the cable brings power; a board that cannot tell says no.
+        return self._vbus is not None and bool(self._vbus.value())
+
+    def battery_mv(self):
+        # Median of 8, since the radio's current shows in single readings; 0 when unknown.
+        if self._adc is None:
+            return 0
+        readings = sorted(self._adc.read_uv() for _ in range(8))
+        return readings[4] * self._divider // 1000 // 1000
+
+    def light(self, on):
+        if self._led:
+            self._led.value(self._led_on if on else 1 - self._led_on)
+
+    def buzz(self, on):
+        if self._buzz:
+            self._buzz.value(1 if on else 0)

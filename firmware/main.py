@@ -1,0 +1,61 @@
+# Started by MicroPython after boot.py. Ctrl-C on the cable leads to the REPL.
+
+import machine
+
+if hasattr(machine, "freq"):
+    # Below 80 MHz Bluetooth does not run; above it only the battery drains faster.
+    machine.freq(80000000)
+
+import time
+
+import bluetooth
+import esp32
+from band import app
+from band.board import Board
+from band.clock import Clock
+from band.config import Config
+from band.encounters import Encounters
+from band.keys import BandKeys
+from band.link import Link
+from band.radio import Radio
+from band.ring import BandLog
+from band.store import Store
+
+
+def partition(label):
+    return esp32.Partition.find(type=esp32.Partition.TYPE_DATA, label=label)[0]
+
+
+def make():
+    config = Config()
+    clock = Clock(time.ticks_ms, time.ticks_diff, time.time)
+    store = Store(esp32.NVS("zoneband"))
+    encounters = Encounters(config.table_slots)
+    radio = Radio(bluetooth.BLE(), config, encounters, clock.run_s)
+    log = BandLog(partition("bandlog"), store, app.random_u32)
+    keys = BandKeys(partition("bandkeys"))
+    return app.Band(
+        machine,
+        Board(machine),
+        store,
+        log,
+        keys,
+        clock,
+        radio,
+        encounters,
+        Link(),
+        time.sleep_ms,
+    )
+
+
+def main():
+    band = make()
+    try:
+        band.run()
+    finally:
+        # An engineer at the REPL, or a reset to come: nothing may stay on air.
+        band.radio.stop()
+        band.save(1)
+
+
+main()

@@ -1,0 +1,248 @@
+"""Dock messages: what a frame's payload says. Byte 0 is the type, numbers are little-endian.
+
+Host to band: one message outstanding, at most frames.TO_BAND_MAX bytes as a frame. Band to
+host: one answer a message, except PULL, which is answered by a stream of DATA.
+"""
+
+import struct
+
+from . import frames
+from .compat import const
+
+PROTOCOL = const(1)
+
+# Host to band.
+HELLO = const(0x01)
+CHALLENGE = const(0x02)  # reserved for mutual authentication
+PROOF = const(0x04)  # reserved for mutual authentication
+PULL = const(0x10)
+ACK = const(0x11)
+CLOCK_GET = const(0x12)
+CLOCK_SET = const(0x13)
+RECEIPT = const(0x14)
+CUE = const(0x15)
+STATE_SET = const(0x16)
+SELF_TEST = const(0x17)
+BYE = const(0x18)
+ORDER = const(0x19)  # reserved: messages from the server that a station only carries
+
+# Band to host.
+HELLO_OK = const(0x81)
+DATA = const(0x90)
+DATA_END = const(0x91)
+CLOCK_NOW = const(0x92)
+OK = const(0x93)
+REFUSED = const(0x94)
+SELF_TEST_OK = const(0x97)
+
+# Reasons in REFUSED.
+BAD_MESSAGE = const(1)
+UNKNOWN_TYPE = const(2)
+OTHER_LOG = const(3)
+CLOCK_JUMP = const(4)
+BAD_RECEIPT = const(5)
+NOT_PROVISIONED = const(6)
+BAD_STATE = const(7)
+FLASH_FAULT = const(8)
+
+# Flags in HELLO_OK.
+UTC_SET = const(1)
+UTC_SUSPECT = const(2)
+UTC_AHEAD = const(4)
+PROVISIONED = const(8)
+LOG_FAULT = const(16)
+
+# Kinds of CUE.
+CUE_DONE = const(1)
+CUE_ERROR = const(2)
+
+DATA_SLOTS = const(30)  # slots of 32 bytes in one DATA at most
+
+_HELLO_OK = "<B12s12sBBBBIIIIIIHHI"
+
+
+def hello(salt: int) -> bytes:
+    """The first message of a session; see hello_frame."""
+    return struct.pack("<BBI", HELLO, PROTOCOL, salt)
+
+
+def hello_frame(salt: int) -> bytes:
+    """A HELLO frame without any 0x03, which would interrupt a band that is no session yet.
+
+    The salt is stepped until the frame is free of it (about one try in 20 is not)."""
+    while True:
+        frame = frames.encode(hello(salt & 0xFFFFFFFF))
+        if b"\x03" not in frame:
+            return frame
+        salt += 1
+
+
+def read_hello(payload: bytes) -> "tuple[int, int]":
+    """(protocol, salt). Raises ValueError."""
+    if len(payload) != 6:
+        raise ValueError("bad HELLO")
+    _, protocol, salt = struct.unpack("<BBI", payload)
+    return protocol, salt
+
+
+def hello_ok(
+    serial: str,
+    board: str,
+    firmware: "tuple[int, int, int]",
+    state: int,
+    salt: int,
+    log_id: int,
+    boot_id: int,
+    tail: int,
+    head: int,
+    receipted: int,
+    flags: int,
+    battery_mv: int,
+    sectors: int,
+) -> bytes:
+    """A band's answer to HELLO: who it is and what its log spans (cursors tail <= receipted
+    <= head; sectors: size of the ring). The salt is the HELLO's."""
+    return struct.pack(
+        _HELLO_OK,
+        HELLO_OK,
+        serial.encode(),
+        board.encode(),
+        firmware[0],
+        firmware[1],
+        firmware[2],
+        state,
+        salt,
+        log_id,
+        boot_id,
+        tail,
+        head,
+        receipted,
+        flags,
+        battery_mv,
+        sectors,
+    )
+
+
+def read_hello_ok(
+    payload: bytes,
+) -> "tuple[str, str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int]":
+    """The arguments of `hello_ok`. Raises ValueError."""
+    if len(payload) != struct.calcsize(_HELLO_OK) or payload[0] != HELLO_OK:
+        raise ValueError("bad HELLO_OK")
+    f = struct.unpack(_HELLO_OK, payload)
+    return (
+        f[1].rstrip(b"\x00").decode(),
+        f[2].rstrip(b"\x00").decode(),
+        (f[3], f[4], f[5]),
+        f[6],
+        f[7],
+        f[8],
+        f[9],
+        f[10],
+        f[11],
+        f[12],
+        f[13],
+        f[14],
+        f[15],
+    )
+
+
+def pull(log_id: int, first: int, window: int) -> bytes:
+    """Ask for all slots from cursor `first` up to the head, at most `window` DATA unconfirmed."""
+    return struct.pack("<BIIB", PULL, log_id, first, window)
+
+
+def read_pull(payload: bytes) -> "tuple[int, int, int]":
+    """(log_id, first, window). Raises ValueError."""
+    if len(payload) != 10:
+        raise ValueError("bad PULL")
+    _, log_id, first, window = struct.unpack("<BIIB", payload)
+    return log_id, first, window
+
+
+def ack(upto: int) -> bytes:
+    """Every slot before cursor `upto` has arrived; the band may send on."""
+    return struct.pack("<BI", ACK, upto)
+
+
+def read_ack(payload: bytes) -> int:
+    """Cursor. Raises ValueError."""
+    if len(payload) != 5:
+        raise ValueError("bad ACK")
+    return struct.unpack("<BI", payload)[1]
+
+
+def data(first: int, slots: bytes) -> bytes:
+    """Whole slots of one sector, as they are in flash, from cursor `first` on."""
+    return struct.pack("<BI", DATA, first) + slots
+
+
+def read_data(payload: bytes) -> "tuple[int, bytes]":
+    """(first, slots). Raises ValueError."""
+    size = len(payload) - 5
+    if size < 32 or size % 32 or size > 32 * DATA_SLOTS:
+        raise ValueError("bad DATA")
+    return struct.unpack("<I", payload[1:5])[0], payload[5:]
+
+
+def data_end(upto: int) -> bytes:
+    """The stream is over: all slots before cursor `upto` were sent."""
+    return struct.pack("<BI", DATA_END, upto)
+
+
+def read_data_end(payload: bytes) -> int:
+    """Cursor. Raises ValueError."""
+    if len(payload) != 5:
+        raise ValueError("bad DATA_END")
+    return struct.unpack("<BI", payload)[1]
+
+
+def clock_now(boot_id: int, run_s: int, run_ms: int, utc_s: int, utc_ms: int, flags: int) -> bytes:
+    """Run time (run_s seconds and run_ms thousandths) and running UTC (0 when unset) at the
+    moment of answering; flags: UTC_*."""
+    return struct.pack("<BIIHIHB", CLOCK_NOW, boot_id, run_s, run_ms, utc_s, utc_ms, flags)
+
+
+def read_clock_now(payload: bytes) -> "tuple[int, int, int, int, int, int]":
+    """The arguments of `clock_now`. Raises ValueError."""
+    if len(payload) != 18:
+        raise ValueError("bad CLOCK_NOW")
+    return struct.unpack("<BIIHIHB", payload)[1:]
+
+
+def clock_set(utc_s: int, utc_ms: int, error_ms: int) -> bytes:
+    """Set the band's UTC to this (Unix seconds, thousandths) with this error bound."""
+    return struct.pack("<BIHH", CLOCK_SET, utc_s, utc_ms, error_ms)
+
+
+def read_clock_set(payload: bytes) -> "tuple[int, int, int]":
+    """(utc_s, utc_ms, error_ms). Raises ValueError."""
+    if len(payload) != 9:
+        raise ValueError("bad CLOCK_SET")
+    return struct.unpack("<BIHH", payload)[1:]
+
+
+def receipt(log_id: int, first: int, upto: int, mac: bytes) -> bytes:
+    """The server holds the slots from cursor `first` (the last receipt's end) to before
+    `upto`; mac (32 bytes) as wire.receipt makes it."""
+    return struct.pack("<BIII32s", RECEIPT, log_id, first, upto, mac)
+
+
+def read_receipt(payload: bytes) -> "tuple[int, int, int, bytes]":
+    """(log_id, first, upto, mac). Raises ValueError."""
+    if len(payload) != 45:
+        raise ValueError("bad RECEIPT")
+    return struct.unpack("<BIII32s", payload)[1:]
+
+
+def one(kind: int, value: int = 0, number: int = 0) -> bytes:
+    """CLOCK_GET, SELF_TEST and BYE (no value), CUE (kind of cue), STATE_SET (state, issue
+    number), OK and SELF_TEST_OK (value), REFUSED (reason)."""
+    return struct.pack("<BBI", kind, value, number)
+
+
+def read_one(payload: bytes) -> "tuple[int, int]":
+    """(value, number). Raises ValueError."""
+    if len(payload) != 6:
+        raise ValueError("bad message")
+    return struct.unpack("<BBI", payload)[1:]

@@ -1,0 +1,178 @@
+"""Records of the band log, 24 bytes each, little-endian; byte 0 is the type.
+
+Times are run-time seconds since the key group's base (3 bytes, 194 days). Every mark starts
+with its type and time; an encounter starts with its type and the ID that was heard.
+"""
+
+import struct
+
+from .compat import const
+
+ENCOUNTER = const(1)
+CLOCK = const(2)
+BOOT = const(3)
+HEALTH = const(4)
+EXPOSURE_NOTIFICATION = const(5)  # reserved: 12 bytes of a rolling proximity identifier
+DOCK = const(6)
+STATE = const(7)
+LOSS = const(8)
+CHARGE = const(9)
+
+# Where a clock mark's UTC comes from.
+SOURCE_RUNNING = const(0)  # the band's own running UTC, as used for ID rotation
+SOURCE_STATION = const(1)
+SOURCE_RTC = const(2)
+SUSPECT = const(1)  # clock flag: carried over a reset, not confirmed since
+AHEAD = const(2)  # clock flag: set back; IDs wait until UTC catches up
+
+# States of a band, in state marks and in HELLO.
+NEW = const(0)
+ISSUED = const(1)
+RETURNED = const(2)
+
+# Dock and charge marks.
+ENDED = const(0)
+BEGAN = const(1)
+
+# Why slots were lost.
+LOST_OVERWRITTEN = const(1)
+LOST_UNREADABLE = const(2)
+LOST_EXPIRED = const(3)
+
+RSSI_NEAR = (-62, -70, -78)  # dBm above which the three shares count
+
+
+def _time3(at_s: int) -> bytes:
+    return struct.pack("<I", at_s)[:3]
+
+
+def _get3(record: bytes, at: int) -> int:
+    return record[at] | record[at + 1] << 8 | record[at + 2] << 16
+
+
+def _check(record: bytes, kind: int) -> None:
+    if len(record) != 24 or record[0] != kind:
+        raise ValueError("not this record type")
+
+
+def encounter(
+    rotating_id: bytes,
+    start_s: int,
+    duration_s: int,
+    sightings: int,
+    rssi_mean: int,
+    rssi_max: int,
+    shares: int,
+    flags: int,
+) -> bytes:
+    """One encounter; shares: three 4-bit fifteenths of the sightings above RSSI_NEAR, lowest
+    nibble first; flags: bits 0-1 advertisement type (0, 2, 3), bit 2 random address."""
+    return struct.pack(
+        "<B12s3sHHbbH",
+        ENCOUNTER,
+        rotating_id,
+        _time3(start_s),
+        duration_s,
+        sightings,
+        rssi_mean,
+        rssi_max,
+        shares | flags << 12,
+    )
+
+
+def read_encounter(record: bytes) -> "tuple[bytes, int, int, int, int, int, int, int]":
+    """The arguments of `encounter`. Raises ValueError for another type."""
+    _check(record, ENCOUNTER)
+    _, rid, _, dur, count, mean, top, tail = struct.unpack("<B12s3sHHbbH", record)
+    return rid, _get3(record, 13), dur, count, mean, top, tail & 0xFFF, tail >> 12
+
+
+def clock(
+    at_s: int, at_ms: int, source: int, flags: int, utc_s: int, utc_ms: int, error_ms: int, was_utc_s: int
+) -> bytes:
+    """Run time and UTC (Unix) at one moment; was_utc_s: the running UTC before a set, 0 if none."""
+    return struct.pack(
+        "<B3sHBBIHHI4s", CLOCK, _time3(at_s), at_ms, source, flags, utc_s, utc_ms, error_ms, was_utc_s, b""
+    )
+
+
+def read_clock(record: bytes) -> "tuple[int, int, int, int, int, int, int, int]":
+    """The arguments of `clock`. Raises ValueError for another type."""
+    _check(record, CLOCK)
+    _, _, ms, source, flags, utc, utc_ms, error, was, _ = struct.unpack("<B3sHBBIHHI4s", record)
+    return _get3(record, 1), ms, source, flags, utc, utc_ms, error, was
+
+
+def boot(at_s: int, reset_cause: int, clean: int, firmware: int, resets: int) -> bytes:
+    """A start: machine.reset_cause(), whether the band had shut down cleanly, firmware
+    version (major << 16 | minor << 8 | patch), resets since the log began."""
+    return struct.pack("<B3sBBIH12s", BOOT, _time3(at_s), reset_cause, clean, firmware, resets, b"")
+
+
+def read_boot(record: bytes) -> "tuple[int, int, int, int, int]":
+    """The arguments of `boot`. Raises ValueError for another type."""
+    _check(record, BOOT)
+    _, _, cause, clean, firmware, resets, _ = struct.unpack("<B3sBBIH12s", record)
+    return _get3(record, 1), cause, clean, firmware, resets
+
+
+def health(
+    at_s: int,
+    evicted: int,
+    unwritten: int,
+    refused_rotations: int,
+    handler_errors: int,
+    late_scans: int,
+    battery_mv: int,
+    heap_low: int,
+    sightings: int,
+) -> bytes:
+    """Losses since the last health mark: table-full evictions, encounters over the slot's
+    quota, refused address rotations, IRQ errors, scans that did not end by themselves;
+    battery (mV), lowest free heap (bytes) and sightings handled. Counters saturate."""
+    return struct.pack(
+        "<B3sHHHHHHII",
+        HEALTH,
+        _time3(at_s),
+        min(evicted, 65535),
+        min(unwritten, 65535),
+        min(refused_rotations, 65535),
+        min(handler_errors, 65535),
+        min(late_scans, 65535),
+        battery_mv,
+        heap_low,
+        sightings,
+    )
+
+
+def read_health(record: bytes) -> "tuple[int, int, int, int, int, int, int, int, int]":
+    """The arguments of `health`. Raises ValueError for another type."""
+    _check(record, HEALTH)
+    _, _, a, b, c, d, e, mv, heap, seen = struct.unpack("<B3sHHHHHHII", record)
+    return _get3(record, 1), a, b, c, d, e, mv, heap, seen
+
+
+def mark(kind: int, at_s: int, value: int, number: int) -> bytes:
+    """Dock (value BEGAN/ENDED), charge (BEGAN/ENDED, number: mV) or state mark (value the
+    state, number counts the issues so that two wearers in turn stay two)."""
+    return struct.pack("<B3sBI15s", kind, _time3(at_s), value, number, b"")
+
+
+def read_mark(record: bytes) -> "tuple[int, int, int, int]":
+    """The arguments of `mark`. Raises ValueError for another type."""
+    if len(record) != 24 or record[0] not in (DOCK, STATE, CHARGE):
+        raise ValueError("not this record type")
+    kind, _, value, number, _ = struct.unpack("<B3sBI15s", record)
+    return kind, _get3(record, 1), value, number
+
+
+def loss(at_s: int, reason: int, first: int, end: int) -> bytes:
+    """Slots from cursor `first` to before `end` are gone and were never receipted."""
+    return struct.pack("<B3sBII11s", LOSS, _time3(at_s), reason, first, end, b"")
+
+
+def read_loss(record: bytes) -> "tuple[int, int, int, int]":
+    """The arguments of `loss`. Raises ValueError for another type."""
+    _check(record, LOSS)
+    _, _, reason, first, end, _ = struct.unpack("<B3sBII11s", record)
+    return _get3(record, 1), reason, first, end

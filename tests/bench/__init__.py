@@ -1,0 +1,1 @@
+"""Benchmarks: each row is a figure that the README quotes, with the bar it must hold."""
