@@ -1,0 +1,60 @@
+# The radio schedule and the table's size: data with checked ranges, in config.json.
+#
+# A bad file or value never stops a band: it runs on the defaults and says so in `problem`.
+
+import json
+import os
+
+# name: (default, lowest, highest). Times in ms or s as the name says, levels in dBm.
+RANGES = {
+    "adv_interval_ms": (100, 100, 1000),
+    "window_ms": (110, 30, 1000),
+    "period_ms": (4000, 500, 60000),
+    "silent_s": (60, 10, 600),
+    "table_slots": (256, 64, 512),
+}
+
+
+class Config:
+    def __init__(self, path="config.json"):
+        self._path = path
+        self.problem = ""
+        for name in RANGES:
+            setattr(self, name, RANGES[name][0])
+        try:
+            with open(path) as f:
+                values = json.load(f)
+        except OSError:
+            return
+        except ValueError:
+            self.problem = "config.json cannot be read; defaults are used"
+            return
+        if not isinstance(values, dict):
+            self.problem = "config.json cannot be read; defaults are used"
+            return
+        for name in values:
+            try:
+                self._check(name, values[name])
+            except ValueError as error:
+                self.problem = str(error)
+            else:
+                setattr(self, name, values[name])
+
+    def _check(self, name, value):
+        if name not in RANGES:
+            raise ValueError("unknown setting " + str(name))
+        _, low, high = RANGES[name]
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError("{} must be {} to {}".format(name, low, high))
+
+    def set(self, name, value):
+        # Raises ValueError naming the range; written so that a cut leaves the old file or the
+        # new one, whole.
+        self._check(name, value)
+        setattr(self, name, value)
+        values = {}
+        for each in RANGES:
+            values[each] = getattr(self, each)
+        with open(self._path + ".new", "w") as f:
+            json.dump(values, f)
+        os.rename(self._path + ".new", self._path)

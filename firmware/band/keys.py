@@ -1,0 +1,186 @@
+# The rotating IDs' keys on their own raw partition of two sectors (`bandkeys`).
+#
+# Kept are the key of the current slot and the day key of the next UTC day: from them come all
+# later IDs and none of the earlier. A step programs the new entry, verifies it, then programs
+# the old one to zeros. An entry is 64 bytes, 64 to a sector:
+#   magic 2, kind 1, slot 1, day 4, key 32, CRC-32 4; the rest stays erased.
+# day: whole days since 1970 that a slot key lies in, or that a day key belongs to.
+
+import binascii
+import struct
+
+from wire import bluezone
+from wire.compat import const
+
+_ENTRY = const(64)
+_USED = const(44)
+_ENTRIES = const(64)
+_SECTOR = const(4096)
+_MAGIC = const(0x4B5A)
+_KIND_SLOT = const(1)
+_KIND_DAY = const(2)
+_ZEROS = bytes(_USED)
+
+
+class BandKeys:
+    def __init__(self, flash):
+        self._flash = flash
+        self._buf = bytearray(_ENTRY)
+        self._day = 0  # day and slot of the slot key
+        self._slot = -1
+        self._slot_key = b""
+        self._next_day_key = b""  # day key of self._next_day, the day after
+        self._next_day = 0
+        self._places = {}  # kind -> (block, entry) of the live entry
+        self._block = 0
+        self._free = 0
+        self.ahead = False
+
+    def provision(self, day, base_key):
+        # day: UTC day of the base key. Whatever stood here is gone.
+        self._flash.ioctl(6, 0)
+        self._flash.ioctl(6, 1)
+        self._block = 0
+        self._free = 0
+        self._places = {}
+        self._day = day
+        self._slot = 0
+        self._slot_key = bluezone.first_slot_key(base_key)
+        self._next_day_key = bluezone.next_day_key(base_key)
+        self._next_day = day + 1
+        self._put(_KIND_DAY, day + 1, 0, self._next_day_key)
+        self._put(_KIND_SLOT, day, 0, self._slot_key)
+
+    def load(self):
+        # False when there is no whole pair of keys. A cut step leaves two entries of a kind:
+        # the later one counts, and the earlier is wiped now.
+        found = {}
+        spare = {}
+        for block in (0, 1):
+            for entry in range(_ENTRIES):
+                self._flash.readblocks(block, self._buf, entry * _ENTRY)
+                if bytes(self._buf) != b"\xff" * _ENTRY:
+                    spare[block] = entry + 1
+                fields = _unpack(self._buf)
+                if not fields:
+                    # A torn entry may hold key bytes.
+                    if bytes(self._buf[:_USED]) not in (_ZEROS, b"\xff" * _USED):
+                        self._wipe(block, entry)
+                    continue
+                kind = fields[0]
+                old = found.get(kind)
+                if old and (old[0][2], old[0][1]) >= (fields[2], fields[1]):
+                    self._wipe(block, entry)
+                else:
+                    if old:
+                        self._wipe(old[1], old[2])
+                    found[kind] = (fields, block, entry)
+        if _KIND_SLOT not in found or _KIND_DAY not in found:
+            return False
+        (_, slot, day, key), block, entry = found[_KIND_SLOT]
+        self._places[_KIND_SLOT] = (block, entry)
+        self._places[_KIND_DAY] = found[_KIND_DAY][1:]
+        _, _, next_day, next_key = found[_KIND_DAY][0]
+        self._day, self._slot, self._slot_key = day, slot, key
+        self._next_day_key, self._next_day = next_key, next_day
+        # After a cut change of sector the two entries lie apart; bring them together where
+        # there is room, since the next change erases the other sector.
+        blocks = sorted((self._places[k][0] for k in (1, 2)), key=lambda b: spare[b])
+        self._block = blocks[0]
+        self._free = spare[self._block]
+        if self._places[_KIND_SLOT][0] != self._block:
+            self._replace(_KIND_SLOT, day, slot, key)
+        if self._places[_KIND_DAY][0] != self._block:
+            self._replace(_KIND_DAY, next_day, 0, next_key)
+        if next_day <= day:
+            # Cut inside a day's change: the old day key would give this day's passed IDs.
+            while next_day <= day:
+                next_key = bluezone.next_day_key(next_key)
+                next_day += 1
+            self._replace(_KIND_DAY, next_day, 0, next_key)
+            self._next_day_key, self._next_day = next_key, next_day
+        return next_day == day + 1
+
+    def id_at(self, utc_s, limit_utc_s):
+        # The ID at a time; keys step forward to it and the passed ones are gone. An earlier
+        # time gets the earliest ID that is left. Raises OverflowError beyond limit_utc_s.
+        if utc_s > limit_utc_s:
+            raise OverflowError("step too far")
+        day = utc_s // bluezone.DAY_S
+        slot = bluezone.slot_at(utc_s)
+        self.ahead = (day, slot) < (self._day, self._slot)
+        if (day, slot) > (self._day, self._slot):
+            self._step(day, slot)
+        return bluezone.id_of(self._slot_key)
+
+    def _step(self, day, slot):
+        at, key = self._slot, self._slot_key
+        if day > self._day:
+            day_key = self._next_day_key
+            for _ in range(day - self._day - 1):
+                day_key = bluezone.next_day_key(day_key)
+            at, key = 0, bluezone.first_slot_key(day_key)
+        for _ in range(slot - at):
+            key = bluezone.next_slot_key(key)
+        # The slot key first: with it and the old day key a cut band still reaches every later
+        # ID; the other way round it would lose this day's.
+        new_day = day > self._day
+        self._replace(_KIND_SLOT, day, slot, key)
+        self._day, self._slot, self._slot_key = day, slot, key
+        if new_day:
+            next_key = bluezone.next_day_key(day_key)
+            self._replace(_KIND_DAY, day + 1, 0, next_key)
+            self._next_day_key, self._next_day = next_key, day + 1
+
+    # --- flash ------------------------------------------------------------------------------
+
+    def _replace(self, kind, day, slot, key):
+        old = self._places.get(kind)
+        self._put(kind, day, slot, key)
+        if old:
+            self._wipe(*old)
+
+    def _put(self, kind, day, slot, key):
+        data = _pack(kind, slot, day, key)
+        for _ in range(_ENTRIES):
+            if self._free >= _ENTRIES:
+                self._turn(kind)
+            at = self._free * _ENTRY
+            self._free += 1
+            self._flash.writeblocks(self._block, data, at)
+            back = bytearray(_USED)
+            self._flash.readblocks(self._block, back, at)
+            if bytes(back) == data:
+                self._places[kind] = (self._block, self._free - 1)
+                return
+            self._wipe(self._block, self._free - 1)
+        raise OSError(5)
+
+    def _turn(self, kind):
+        # This sector is full: go on in the other, and bring the other kind's entry along.
+        other = 1 - self._block
+        self._flash.ioctl(6, other)
+        self._block = other
+        self._free = 0
+        for moved in (_KIND_SLOT, _KIND_DAY):
+            if moved != kind and moved in self._places:
+                if moved == _KIND_DAY:
+                    self._replace(_KIND_DAY, self._next_day, 0, self._next_day_key)
+                else:
+                    self._replace(_KIND_SLOT, self._day, self._slot, self._slot_key)
+
+    def _wipe(self, block, entry):
+        self._flash.writeblocks(block, _ZEROS, entry * _ENTRY)
+
+
+def _pack(kind, slot, day, key):
+    body = struct.pack("<HBBI32s", _MAGIC, kind, slot, day, key)
+    return body + struct.pack("<I", binascii.crc32(body) & 0xFFFFFFFF)
+
+
+def _unpack(entry):
+    # (kind, slot, day, key), or None.
+    magic, kind, slot, day, key, crc = struct.unpack("<HBBI32sI", entry[:_USED])
+    if magic != _MAGIC or crc != binascii.crc32(entry[:40]) & 0xFFFFFFFF:
+        return None
+    return kind, slot, day, key

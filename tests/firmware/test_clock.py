@@ -1,0 +1,114 @@
+"""Run time is the band's own; running UTC is bounded, marked when doubtful, and survives a reset."""
+
+from band import memory
+from band.clock import Clock
+from hypothesis import given
+from hypothesis import strategies as st
+from wire import messages
+
+NOON = 1_793_000_000  # a time in 2026
+
+
+class Hands:
+    """A clock's hardware that a test moves by hand; ticks wrap at 2**30 as on an ESP32."""
+
+    def __init__(self, ticks: int = 2**30 - 500) -> None:
+        self.ticks = ticks
+        self.seconds = 5
+
+    def ticks_ms(self) -> int:
+        return self.ticks % 2**30
+
+    @staticmethod
+    def ticks_diff(a: int, b: int) -> int:
+        return ((a - b + 2**29) % 2**30) - 2**29
+
+    def pass_ms(self, ms: int) -> None:
+        self.ticks += ms
+        self.seconds += ms // 1000
+
+    def clock(self) -> Clock:
+        return Clock(self.ticks_ms, self.ticks_diff, lambda: self.seconds)
+
+
+@given(st.lists(st.integers(0, 2**29 - 1), max_size=20))
+def test_run_time_counts_every_millisecond_over_the_wrap(steps: list[int]) -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.start(7)
+    for step in steps:
+        hands.pass_ms(step)
+        clock.tick()
+    s, ms = clock.run()
+    assert s * 1000 + ms == sum(steps)
+
+
+def test_an_unset_clock_says_so_and_a_set_one_runs_on() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.start(1)
+    assert clock.utc() == (0, 0)
+    assert clock.flags() == 0
+    hands.pass_ms(1234)
+    clock.accept(NOON, 900)
+    hands.pass_ms(1150)
+    assert clock.utc() == (NOON + 2, 50)
+    assert clock.flags() == messages.UTC_SET
+
+
+def test_steps_of_an_issued_band_are_bounded_to_a_day() -> None:
+    clock = Hands().clock()
+    clock.start(1)
+    assert clock.check(NOON, True) == 0
+    clock.accept(NOON, 0)
+    assert clock.check(NOON + 86_000, True) == 0
+    assert clock.check(NOON - 86_000, True) == 0
+    assert clock.check(NOON + 21 * 86_400, True) == messages.CLOCK_JUMP
+    assert clock.check(NOON - 2 * 86_400, True) == messages.CLOCK_JUMP
+    assert clock.check(NOON + 21 * 86_400, False) == 0
+    assert clock.check(0, False) == messages.CLOCK_JUMP
+
+
+def test_a_band_that_lost_run_time_takes_up_to_three_weeks() -> None:
+    clock = Hands().clock()
+    clock.start(1)
+    clock.guess(NOON)
+    assert clock.flags() == messages.UTC_SET | messages.UTC_SUSPECT
+    assert clock.check(NOON + 20 * 86_400, True) == 0
+    assert clock.check(NOON + 22 * 86_400, True) == messages.CLOCK_JUMP
+    clock.accept(NOON + 100, 0)
+    assert clock.flags() == messages.UTC_SET
+
+
+def test_time_goes_on_through_a_reset_and_is_suspect_after_one_nobody_planned() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.start(0xFFFFFFFF)
+    clock.accept(NOON, 0)
+    hands.pass_ms(10_000)
+    kept = memory.pack(clock.save(), 3, 1, b"open")
+    hands.seconds += 60
+    for cold in (False, True):
+        found = memory.unpack(kept)
+        assert found is not None
+        saved, resets, clean, more = found
+        assert (resets, clean, more) == (3, 1, b"open")
+        after = Hands(ticks=0)
+        after.seconds = hands.seconds
+        woken = after.clock()
+        woken.restore(saved, cold)
+        assert woken.boot_id == 0xFFFFFFFF
+        assert woken.run() == (70, 0)
+        assert woken.utc() == (NOON + 70, 0)
+        assert woken.suspect is cold
+
+
+@given(st.binary(max_size=200), st.integers(0, 199), st.integers(1, 255))
+def test_damaged_memory_is_no_memory(more: bytes, at: int, flip: int) -> None:
+    clock = Hands().clock()
+    clock.start(1)
+    kept = bytearray(memory.pack(clock.save(), 0, 0, more))
+    assert memory.unpack(bytes(kept)) is not None
+    kept[at % len(kept)] ^= flip
+    assert memory.unpack(bytes(kept)) is None
+    assert memory.unpack(bytes(kept[:10])) is None
