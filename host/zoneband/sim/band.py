@@ -1,0 +1,279 @@
+"""One virtual band: its directory, its VM process, and the two ptys that are its cable.
+
+The VM has a terminal of its own; the host opens another. Between them the supervisor behaves
+as the chip does: 260 bytes of input ring that drops in silence, output of at most 128 bytes
+per 10 ms. Ctrl-C interrupts, Ctrl-D restarts the VM, as mpremote expects.
+"""
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+import tty
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoneband.sim.controller import BandController
+
+STDIN_RING = 260
+STDOUT_CHUNK, STDOUT_TICK_S = 128, 0.01
+HEAP = "110wK"
+_VM_DIR = Path(__file__).parent / "vm"
+FIRMWARE = Path(__file__).parents[3] / "firmware"
+
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Provision:
+    """What makes a band one of ours; keys are 32 bytes, day counts from 1970."""
+
+    serial: str
+    day: int
+    base_key: bytes
+    dock_key: bytes
+    receipt_key: bytes
+    board: str = "virtual"
+
+
+@dataclass
+class Stats:
+    """What a band cannot count itself."""
+
+    delivered: int = 0
+    lost_reports: int = 0
+    stdin_dropped: int = 0
+    starts: int = 0
+    watchdog_resets: int = 0
+
+
+def _find_vm() -> str:
+    here = Path(sys.executable).parent / "micropython"
+    found = str(here) if here.exists() else shutil.which("micropython")
+    if found is None:
+        raise FileNotFoundError("micropython")
+    return found
+
+
+class VirtualBand:
+    """A band in the air. All calls come from the simulation's thread."""
+
+    def __init__(self, index: int, name: str, directory: Path, air_path: Path, seed: int) -> None:
+        self.index = index
+        self.name = name
+        self.directory = directory
+        self.root = directory / "root"
+        self.stats = Stats()
+        self.x = self.y = 0.0
+        self.powered = False  # VBUS
+        self.lights = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.sock: socket.socket | None = None
+        self.controller: BandController | None = None
+        self.waiting = False
+        self.wake_us = 0
+        self.wants_stdin = False
+        self.generation = 0  # counts waits, so that an old wake-up is known as old
+        self.watchdog_ms = 0
+        self.watchdog_generation = 0
+        self.report_free_us = 0
+        self.deaf_us = (0, 0)
+        self.power_on_us = 0
+        self._seed = seed
+        self._air_path = air_path
+        self._raw_repl = False
+        self._next_out = 0.0
+        self.a_master, self.a_slave = os.openpty()
+        tty.setraw(self.a_slave)
+        self._interrupts(True)
+        os.set_blocking(self.a_master, False)
+        self.b_master = self.b_slave_seen = -1
+        self.port: str | None = None
+        self._install()
+
+    def _install(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        for item in ("boot.py", "main.py", "band", "wire"):
+            target = self.root / item
+            if not target.exists():
+                target.symlink_to(FIRMWARE / item)
+
+    def _interrupts(self, on: bool) -> None:
+        attrs = termios.tcgetattr(self.a_slave)
+        if on:
+            attrs[3] |= termios.ISIG
+            attrs[6][termios.VINTR] = b"\x03"
+            for name in (termios.VQUIT, termios.VSUSP):
+                attrs[6][name] = b"\x00"
+        termios.tcsetattr(self.a_slave, termios.TCSANOW, attrs)
+
+    # --- process ----------------------------------------------------------------------------
+
+    def environment(self, now_us: int, cause: int) -> dict[str, str]:
+        """What the stand-ins read."""
+        return {
+            "PATH": os.environ.get("PATH", ""),
+            "MICROPYPATH": f"{_VM_DIR}:.frozen:{self.root}",
+            "ZB_NAME": self.name,
+            "ZB_NOW_US": str(now_us),
+            "ZB_POWER_ON_US": str(self.power_on_us),
+            "ZB_RESET_CAUSE": str(cause),
+            "ZB_SEED": f"{self._seed} {self.name} {self.stats.starts}",
+        }
+
+    def provision(self, facts: Provision) -> None:
+        """Run the firmware's own provisioning in the VM."""
+        board = {"name": facts.board, "vbus_pin": 4, "led_pin": 2, "battery_pin": 35}
+        code = (
+            "import esp32\nfrom band.provision import provision\n"
+            f"provision(esp32, {facts.serial!r}, {board!r}, {facts.day}, "
+            f"{facts.base_key.hex()!r}, {facts.dock_key.hex()!r}, {facts.receipt_key.hex()!r})\n"
+        )
+        done = subprocess.run(
+            [_find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
+            cwd=self.root,
+            env=self.environment(0, PWRON_RESET),
+            capture_output=True,
+            timeout=60,
+        )
+        if b"provisioned" not in done.stdout:
+            raise RuntimeError((done.stdout + done.stderr).decode(errors="replace"))
+
+    def start(self, now_us: int, cause: int, with_main: bool = True) -> None:
+        """Start the VM; it connects to the air by itself."""
+        self.stats.starts += 1
+        slave = self.a_slave
+
+        def child() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        env = self.environment(now_us, cause) | {"ZB_AIR": str(self._air_path)}
+        what = ["-i", "-c", "import start"] if with_main else ["-i", "-c", "import time"]
+        self.process = subprocess.Popen(
+            [_find_vm(), "-X", f"heapsize={HEAP}", *what],
+            cwd=self.root,
+            env=env,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=child,
+        )
+        self.waiting = False
+        self.watchdog_ms = 0
+
+    def stop(self) -> None:
+        """End the VM at once."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+        if self.controller is not None:
+            self.controller.power_off()
+
+    def wipe_rtc(self) -> None:
+        """What a loss of power or the EN pin does to RTC memory."""
+        (self.directory / "rtc.bin").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the VM and free its terminals."""
+        self.stop()
+        self.unplug()
+        os.close(self.a_master)
+        os.close(self.a_slave)
+
+    # --- cable ------------------------------------------------------------------------------
+
+    def plug(self) -> str:
+        """Put the cable in: a new port, and power."""
+        if self.port is None:
+            self.b_master, slave = os.openpty()
+            tty.setraw(slave)
+            os.set_blocking(self.b_master, False)
+            self.port = os.ttyname(slave)
+            os.close(slave)
+        self.powered = True
+        return self.port
+
+    def unplug(self) -> None:
+        """Pull the cable out: the port is gone, and the power with it."""
+        if self.port is not None:
+            os.close(self.b_master)
+            self.b_master = -1
+            self.port = None
+        self.powered = False
+
+    def host_is_open(self) -> bool:
+        """Whether some program has the port open."""
+        if self.port is None:
+            return False
+        poll = select.poll()
+        poll.register(self.b_master, select.POLLIN)
+        return not any(flags & select.POLLHUP for _, flags in poll.poll(0))
+
+    def stdin_waiting(self) -> int:
+        """Bytes that the VM has not read yet."""
+        size = fcntl.ioctl(self.a_slave, termios.FIONREAD, b"\x00" * 4)
+        return struct.unpack("i", size)[0]
+
+    def from_host(self) -> bool:
+        """Carry what the host sent; True when something came."""
+        try:
+            data = os.read(self.b_master, 4096)
+        except OSError:
+            return False
+        if not data:
+            return False
+        room = STDIN_RING - self.stdin_waiting()
+        self.stats.stdin_dropped += max(0, len(data) - room)
+        data = data[: max(0, room)]
+        if b"\x01" in data or b"\x02" in data:
+            self._raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
+        if data:
+            os.write(self.a_master, data)
+        return True
+
+    def to_host(self) -> bool:
+        """Carry what the band printed, at the pace of its FIFO; True when something moved."""
+        now = time.monotonic()
+        if now < self._next_out:
+            return False
+        listening = self.host_is_open()
+        size = STDOUT_CHUNK * max(1, min(8, int((now - self._next_out) / STDOUT_TICK_S)))
+        try:
+            data = os.read(self.a_master, size if listening else 65536)
+        except OSError:
+            return False
+        ticks = -(-len(data) // STDOUT_CHUNK)
+        self._next_out = max(self._next_out, now - 8 * STDOUT_TICK_S) + ticks * STDOUT_TICK_S
+        if listening:
+            try:
+                os.write(self.b_master, data)
+            except OSError:
+                pass  # the reader went away: a USB port loses it too
+        return True
+
+    def say(self, text: bytes) -> None:
+        """Print to the host as the chip's own start does."""
+        if self.host_is_open():
+            os.write(self.b_master, text)
+
+    @property
+    def raw_repl(self) -> bool:
+        """Whether the host last switched to the raw REPL."""
+        return self._raw_repl
+
+    def enter_raw(self) -> None:
+        """Type Ctrl-A, for a REPL that restarts in raw mode."""
+        os.write(self.a_master, b"\x01")

@@ -1,0 +1,461 @@
+"""Bands that share one air and one virtual time.
+
+The air owns time. A band runs, then waits for a moment; the air grants the earliest moment
+that any band waits for, one band at a time, and works out what was heard up to then. While a
+program has a band's port open, virtual time keeps to the wall clock.
+"""
+
+import asyncio
+import heapq
+import queue
+import selectors
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zoneband.sim import band as bands
+from zoneband.sim.band import Provision, VirtualBand
+from zoneband.sim.controller import BandController
+from zoneband.sim.radio import hear
+
+_T = TypeVar("_T")
+REPORT_QUEUE = 8
+REPORT_COST_US = 500
+PACE_AFTER_S = 2.0
+_HCI_COMMAND, _HCI_EVENT = 0x01, 0x04
+_WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
+_STDIN, _DEAF = 1, 2
+_NEVER = 1 << 62
+
+
+class SimulationError(Exception):
+    """The simulation cannot go on; says what broke."""
+
+
+class Simulation:
+    """Runs in a thread of its own; the calls below may come from any other."""
+
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        start_utc_s: int,
+        realtime: bool = False,
+        loss: float = 0.1,
+    ) -> None:
+        self.directory = directory
+        self.seed = seed
+        self.start_utc_s = start_utc_s
+        self.realtime = realtime
+        self.loss = loss
+        self.bands: list[VirtualBand] = []
+        self._now_us = 0
+        self._limit_us = 0
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
+        self._selector = selectors.DefaultSelector()
+        self._running: VirtualBand | None = None
+        self._reached = threading.Event()
+        self._failure: BaseException | None = None
+        self._stop = False
+        self._open_checked = 0.0
+        self._active_until = 0.0
+        self._pace: tuple[float, int] | None = None
+        # A socket's path may be 107 bytes long: not below a deep data directory.
+        self._sockets = Path(tempfile.mkdtemp(prefix="zbair"))
+        self._air_path = self._sockets / "air"
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(self._air_path))
+        self._server.listen(64)
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self._selector.register(self._wake_r, selectors.EVENT_READ, None)
+        self._thread = threading.Thread(target=self._main, name="air", daemon=True)
+
+    def __enter__(self) -> "Simulation":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop = True
+        self._poke()
+        self._thread.join(10)
+        for each in self.bands:
+            each.close()
+        self._server.close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    # --- calls from outside -----------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        """Virtual seconds since the start."""
+        return self._now_us / 1e6
+
+    def call(self, work: Callable[[], _T]) -> _T:
+        """Run something in the air's thread, between two moments."""
+        future: Future[_T] = Future()
+        self._calls.put((work, future))
+        self._poke()
+        while True:
+            try:
+                return future.result(0.5)
+            except TimeoutError:
+                self._check()
+
+    def add_band(
+        self, name: str, x: float, y: float, provision: Provision | None = None
+    ) -> VirtualBand:
+        """A new band at a place (metres), provisioned and switched on."""
+        made = VirtualBand(
+            len(self.bands), name, self.directory / name, self._air_path, self.seed
+        )
+        made.x, made.y = x, y
+        if provision is not None:
+            made.provision(provision)
+
+        def enter() -> None:
+            made.controller = BandController(
+                name, self.seed, lambda: self._now_us, lambda data: self._to_vm(made, data)
+            )
+            self.bands.append(made)
+            self._boot(made, bands.PWRON_RESET, power_lost=True)
+
+        self.call(enter)
+        return made
+
+    def move(self, band: VirtualBand, x: float, y: float) -> None:
+        """Carry a band to a place."""
+
+        def go() -> None:
+            band.x, band.y = x, y
+
+        self.call(go)
+
+    def plug(self, band: VirtualBand) -> str:
+        """Put a band's cable in; its port."""
+        return self.call(band.plug)
+
+    def unplug(self, band: VirtualBand) -> None:
+        """Pull a band's cable out."""
+        self.call(band.unplug)
+
+    def power_cut(self, band: VirtualBand) -> None:
+        """Take a band's power away and give it back."""
+        self.call(lambda: self._boot(band, bands.PWRON_RESET, power_lost=True))
+
+    def run_until(self, seconds: float) -> None:
+        """Let virtual time pass up to a moment; returns when it is reached."""
+        self._reached.clear()
+
+        def go() -> None:
+            self._limit_us = max(self._limit_us, round(seconds * 1e6))
+
+        self.call(go)
+        while not self._reached.wait(0.2):
+            self._check()
+
+    def run_on(self) -> None:
+        """Let time pass without end, e.g. while stations dock bands."""
+
+        def go() -> None:
+            self._limit_us = _NEVER
+
+        self.call(go)
+
+    def hold(self) -> None:
+        """Let no more time pass."""
+
+        def stop() -> None:
+            self._limit_us = self._now_us
+
+        self.call(stop)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise SimulationError(str(self._failure)) from self._failure
+        if not self._thread.is_alive():
+            raise SimulationError("the air has stopped")
+
+    def _poke(self) -> None:
+        self._wake_w.send(b"x")
+
+    # --- the air's thread -------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            # Bumble wants an event loop to exist; nothing here waits on it.
+            asyncio.run(self._loop())
+        except BaseException as error:  # handed to the caller's thread
+            self._failure = error
+        finally:
+            self._reached.set()
+
+    async def _loop(self) -> None:
+        while not self._stop:
+            self._serve(0)
+            while not self._calls.empty():
+                work, future = self._calls.get()
+                try:
+                    future.set_result(work())
+                except Exception as error:
+                    future.set_exception(error)
+            if self._running is not None:
+                self._serve(0.5)
+                continue
+            due = self._events[0][0] if self._events else _NEVER
+            if due > self._limit_us:
+                if self._limit_us < _NEVER:
+                    self._now_us = max(self._now_us, self._limit_us)
+                    self._reached.set()
+                self._serve(0.01)
+                continue
+            if self._ahead_of_wall(due):
+                continue
+            at, _, work = heapq.heappop(self._events)
+            self._now_us = max(self._now_us, at)
+            work()
+
+    def _ahead_of_wall(self, due_us: int) -> bool:
+        # Whether time must not pass yet; serves the cables meanwhile.
+        wall = time.monotonic()
+        if wall - self._open_checked > 0.02:
+            self._open_checked = wall
+            if any(b.host_is_open() for b in self.bands):
+                self._active_until = wall + PACE_AFTER_S
+        if not self.realtime and wall > self._active_until:
+            self._pace = None
+            return False
+        if self._pace is None:
+            self._pace = (wall, self._now_us)
+        begun, from_us = self._pace
+        left = (due_us - from_us) / 1e6 - (wall - begun)
+        if left <= 0:
+            return False
+        moved_us = from_us + int((wall - begun) * 1e6)
+        self._now_us = max(self._now_us, min(moved_us, due_us))
+        self._serve(min(left, 0.005))
+        return self._running is not None or self._behind(due_us)
+
+    def _behind(self, due_us: int) -> bool:
+        assert self._pace is not None
+        begun, from_us = self._pace
+        return (due_us - from_us) / 1e6 > time.monotonic() - begun
+
+    def _at(self, at_us: int, work: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (at_us, self._order, work))
+
+    def _serve(self, timeout: float) -> None:
+        # Sockets and cables; waits at most `timeout` seconds of the wall clock.
+        for band in self.bands:
+            if band.port is not None and band.from_host():
+                self._active_until = time.monotonic() + PACE_AFTER_S
+            band.to_host()
+            if band.waiting and band.wants_stdin and band.stdin_waiting():
+                if self._running is None:
+                    self._grant(band, True)
+            if band.process is not None and band.process.poll() is not None:
+                self._ended(band)
+        for key, _ in self._selector.select(timeout if not self._busy() else min(timeout, 0.002)):
+            if key.data is None:
+                try:
+                    self._wake_r.recv(4096)
+                except BlockingIOError:
+                    pass
+            else:
+                self._from_vm(key.data)
+
+    def _busy(self) -> bool:
+        return any(b.port is not None for b in self.bands)
+
+    # --- starts and resets ------------------------------------------------------------------
+
+    def _boot(
+        self, band: VirtualBand, cause: int, power_lost: bool, with_main: bool = True
+    ) -> None:
+        if band.sock is not None:
+            self._selector.unregister(band.sock)
+        band.stop()
+        band.generation += 1
+        band.watchdog_generation += 1
+        if self._running is band:
+            self._running = None
+        if power_lost:
+            band.wipe_rtc()
+            band.power_on_us = self._now_us
+        band.start(self._now_us, cause, with_main)
+        self._server.settimeout(10)
+        sock, _ = self._server.accept()
+        sock.settimeout(20)
+        band.sock = sock
+        self._read(band)  # its name
+        self._selector.register(sock, selectors.EVENT_READ, band)
+        self._running = band
+        # Until the newcomer waits, nobody else moves.
+        while self._running is band and not self._stop:
+            self._serve(0.5)
+
+    def _ended(self, band: VirtualBand) -> None:
+        assert band.process is not None
+        code = band.process.returncode
+        if code == 31:
+            if self._running is band:
+                self._running = None
+            band.stop()
+            return  # its wake-up is among the events
+        if code == 30:
+            self._boot(band, bands.SOFT_RESET, power_lost=False)
+            return
+        # Ctrl-D at the REPL, or a crash of the VM: both start anew, as a board does.
+        band.say(b"MPY: soft reboot\r\n")
+        raw = band.raw_repl
+        self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not raw)
+        if raw:
+            band.enter_raw()
+
+    # --- packets of a VM --------------------------------------------------------------------
+
+    def _read(self, band: VirtualBand) -> tuple[int, bytes]:
+        assert band.sock is not None
+        head = _exactly(band.sock, 3)
+        kind, size = struct.unpack("<BH", head)
+        return kind, _exactly(band.sock, size)
+
+    def _send(self, band: VirtualBand, kind: int, payload: bytes) -> None:
+        if band.sock is not None:
+            try:
+                band.sock.sendall(struct.pack("<BH", kind, len(payload)) + payload)
+            except OSError:
+                pass  # it died: the process's end says how
+
+    def _to_vm(self, band: VirtualBand, event: bytes, at_us: int | None = None) -> None:
+        at = self._now_us if at_us is None else at_us
+        self._send(band, _HCI_EVENT, struct.pack("<Q", at) + event)
+
+    def _from_vm(self, band: VirtualBand) -> None:
+        try:
+            kind, data = self._read(band)
+        except (ConnectionError, OSError):
+            self._hung_up(band)
+            return
+        if kind == _WAIT:
+            until, flags = struct.unpack("<QB", data)
+            self._waits(band, until, flags)
+        elif kind == _HCI_COMMAND:
+            assert band.controller is not None
+            self._deliver(band)
+            band.controller.on_packet(data)
+        elif kind == _PIN_GET:
+            self._send(band, _PIN_GET, bytes((1 if band.powered else 0,)))
+        elif kind == _PIN_SET:
+            band.lights += data[1]
+        elif kind == _WATCHDOG:
+            (band.watchdog_ms,) = struct.unpack("<I", data)
+            band.watchdog_generation += 1
+            generation = band.watchdog_generation
+            self._at(self._now_us + band.watchdog_ms * 1000, lambda: self._bite(band, generation))
+        elif kind == _SLEEP:
+            (until,) = struct.unpack("<Q", data)
+            self._at(until, lambda: self._boot(band, bands.DEEPSLEEP_RESET, power_lost=False))
+
+    def _hung_up(self, band: VirtualBand) -> None:
+        if band.sock is not None:
+            self._selector.unregister(band.sock)
+            band.sock.close()
+            band.sock = None
+        if self._running is band:
+            self._running = None
+        if band.process is not None:
+            band.process.wait()
+            self._ended(band)
+
+    def _bite(self, band: VirtualBand, generation: int) -> None:
+        if generation == band.watchdog_generation and band.process is not None:
+            band.stats.watchdog_resets += 1
+            self._boot(band, bands.WDT_RESET, power_lost=False)
+
+    def _waits(self, band: VirtualBand, until_us: int, flags: int) -> None:
+        band.waiting = True
+        band.wake_us = until_us
+        band.wants_stdin = bool(flags & _STDIN)
+        if flags & _DEAF:
+            band.deaf_us = (self._now_us, until_us)
+        band.generation += 1
+        generation = band.generation
+        if self._running is band:
+            self._running = None
+        if until_us < _NEVER:
+            self._at(until_us, lambda: self._wake(band, generation))
+        if band.wants_stdin and band.stdin_waiting():
+            self._at(self._now_us, lambda: self._wake(band, generation, True))
+
+    def _wake(self, band: VirtualBand, generation: int, stdin: bool = False) -> None:
+        if band.waiting and band.generation == generation:
+            self._grant(band, stdin)
+
+    def _grant(self, band: VirtualBand, stdin: bool) -> None:
+        self._deliver(band)
+        band.waiting = False
+        self._running = band
+        self._send(band, _WAIT, struct.pack("<QB", self._now_us, 1 if stdin else 0))
+
+    # --- reports ----------------------------------------------------------------------------
+
+    def _deliver(self, band: VirtualBand) -> None:
+        # All that the band's radio heard up to now, through its host's eight buffers.
+        controller = band.controller
+        if controller is None or controller.scan_from_us is None:
+            return
+        for channel, from_us, to_us in controller.windows(self._now_us):
+            senders = [
+                (
+                    other.index,
+                    ((other.x - band.x) ** 2 + (other.y - band.y) ** 2) ** 0.5,
+                    [
+                        s
+                        for s in other.controller.segments
+                        if s.start_us < to_us and (s.end_us is None or s.end_us > from_us)
+                    ],
+                )
+                for other in self.bands
+                if other is not band and other.controller is not None
+            ]
+            for heard in hear(
+                self.seed, band.index, channel, from_us, to_us, senders, self.loss
+            ):
+                at = heard.at_us
+                deaf_from, deaf_to = band.deaf_us
+                begin = max(at, band.report_free_us)
+                if deaf_from <= begin < deaf_to:
+                    begin = deaf_to
+                if begin - at > REPORT_QUEUE * REPORT_COST_US or (
+                    begin == deaf_to
+                    and band.report_free_us >= deaf_to + (REPORT_QUEUE - 1) * REPORT_COST_US
+                ):
+                    band.stats.lost_reports += 1
+                    continue
+                band.report_free_us = begin + REPORT_COST_US
+                band.stats.delivered += 1
+                self._to_vm(band, controller.report(heard), at)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise ConnectionError
+        data += more
+    return data
+
+
+__all__ = ["Provision", "Simulation", "SimulationError", "VirtualBand"]

@@ -1,0 +1,92 @@
+"""The wire between a virtual band's modules and the air: time, HCI, pins, watchdog.
+
+Packets both ways: type u8, length u16, payload. The band computes in no time at all; when it
+waits, the air grants the earliest moment at which something happens. Without ZB_AIR in the
+environment (provisioning) time simply stands still.
+"""
+
+import struct
+
+import uos
+import usocket
+
+HCI_COMMAND = 0x01
+HCI_EVENT = 0x04
+WAIT = 0xFE
+WATCHDOG = 0xFD
+PIN_GET = 0xFC
+PIN_SET = 0xFB
+SLEEP = 0xFA
+
+STDIN = 1
+DEAF = 2
+
+now_us = int(uos.getenv("ZB_NOW_US") or "0")
+power_on_us = int(uos.getenv("ZB_POWER_ON_US") or "0")
+on_hci = None  # set by bluetooth: called with each event's bytes
+timer_us = -1  # set by bluetooth: when a finite scan ends
+on_timer = None
+
+_sock = None
+_path = uos.getenv("ZB_AIR")
+if _path:
+    _sock = usocket.socket(usocket.AF_UNIX, usocket.SOCK_STREAM)
+    _sock.connect(b"\x01\x00" + _path.encode() + b"\x00")
+    _name = (uos.getenv("ZB_NAME") or "").encode()
+    _sock.write(struct.pack("<BH", 0x00, len(_name)) + _name)
+
+
+def send(kind, payload):
+    if _sock:
+        _sock.write(struct.pack("<BH", kind, len(payload)) + payload)
+
+
+def _receive():
+    head = _sock.read(3)
+    if not head or len(head) < 3:
+        raise SystemExit
+    kind, size = struct.unpack("<BH", head)
+    return kind, _sock.read(size)
+
+
+def ask(kind, payload, wanted):
+    """Send, then take packets until one of the wanted type comes; HCI events are handed on."""
+    global now_us
+    if not _sock:
+        return None
+    send(kind, payload)
+    while True:
+        got, data = _receive()
+        if got == wanted:
+            return data
+        if got == HCI_EVENT:
+            at = struct.unpack("<Q", data[:8])[0]
+            if at > now_us:
+                now_us = at
+            if on_hci:
+                on_hci(data[8:])
+
+
+def _wait_once(until_us, flags):
+    global now_us
+    data = ask(WAIT, struct.pack("<QB", until_us, flags), WAIT)
+    if data is None:
+        now_us = max(now_us, until_us)
+        return False
+    now_us, stdin = struct.unpack("<QB", data)
+    return bool(stdin)
+
+
+def wait(until_us, flags=0):
+    """Until a moment, or until stdin has bytes when asked so; True in the second case."""
+    global timer_us
+    while True:
+        timed = 0 <= timer_us < until_us and not flags & DEAF
+        stdin = _wait_once(timer_us if timed else until_us, flags)
+        if 0 <= timer_us <= now_us:
+            timer_us = -1
+            on_timer()
+        if stdin:
+            return True
+        if now_us >= until_us:
+            return False

@@ -1,0 +1,81 @@
+"""NOR flash as a file, with the block calls of `esp32.Partition`.
+
+Programming only clears bits, erasing is by 4 KiB; runs on MicroPython (a virtual band's flash)
+and on CPython (tests). Power can be cut at any byte. Differs from silicon: a cut leaves cells
+either old or new, never marginal, and a program never disturbs its neighbours.
+"""
+
+import os
+
+SECTOR = 4096
+
+
+class PowerCut(Exception):
+    """Raised at the byte where the power went away; what was done before it stays done."""
+
+
+class NorFlash:
+    """`sectors` blocks of 4,096 bytes in the file `path`, made erased if it is not there."""
+
+    def __init__(self, path, sectors):
+        self.sectors = sectors
+        self.erases = [0] * sectors
+        self.programmed = 0
+        self.cut_after = -1  # bytes programmed or erased until the power goes, -1: never
+        try:
+            os.stat(path)
+        except OSError:
+            with open(path, "wb") as f:
+                blank = b"\xff" * SECTOR
+                for _ in range(sectors):
+                    f.write(blank)
+        self._file = open(path, "r+b")
+
+    def _spend(self, size):
+        # How many of these bytes the power still lasts for.
+        if self.cut_after < 0:
+            return size
+        size = min(size, self.cut_after)
+        self.cut_after -= size
+        return size
+
+    def readblocks(self, block, buf, offset=0):
+        """Fill buf from a block on."""
+        self._file.seek(block * SECTOR + offset)
+        data = self._file.read(len(buf))
+        buf[:] = data
+
+    def writeblocks(self, block, buf, offset=0):
+        """Program: bits only go from 1 to 0. Nothing is erased, unlike the two-argument call
+        of an ESP32, which the band never uses."""
+        size = self._spend(len(buf))
+        at = block * SECTOR + offset
+        if size:
+            self._file.seek(at)
+            old = self._file.read(size)
+            self._file.seek(at)
+            self._file.write(bytes(old[i] & buf[i] for i in range(size)))
+            self._file.flush()
+            self.programmed += size
+        if size < len(buf):
+            raise PowerCut
+
+    def ioctl(self, op, arg):
+        """4: block count; 5: block size; 6: erase a block."""
+        if op == 4:
+            return self.sectors
+        if op == 5:
+            return SECTOR
+        if op == 6:
+            size = self._spend(SECTOR)
+            self._file.seek(arg * SECTOR)
+            self._file.write(b"\xff" * size)
+            self._file.flush()
+            self.erases[arg] += 1
+            if size < SECTOR:
+                raise PowerCut
+        return 0
+
+    def close(self):
+        """Close the file."""
+        self._file.close()

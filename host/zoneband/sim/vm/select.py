@@ -1,0 +1,35 @@
+"""`select` whose time-outs are the air's: a poll ends when stdin has bytes or time is up."""
+
+import _air
+import uselect
+from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT  # noqa: F401
+
+_FOREVER_US = 1 << 62
+
+
+class poll:
+    def __init__(self):
+        self._poll = uselect.poll()
+
+    def register(self, obj, flags=POLLIN | POLLOUT):
+        self._poll.register(obj, flags)
+
+    def unregister(self, obj):
+        self._poll.unregister(obj)
+
+    def modify(self, obj, flags):
+        self._poll.modify(obj, flags)
+
+    def poll(self, timeout=-1):
+        ready = self._poll.poll(0)
+        if ready or timeout == 0:
+            return ready
+        until = _FOREVER_US if timeout < 0 else _air.now_us + int(timeout) * 1000
+        while True:
+            stdin = _air.wait(until, _air.STDIN)
+            ready = self._poll.poll(0)
+            if ready or not stdin:
+                return ready
+
+    def ipoll(self, timeout=-1, flags=0):
+        return iter(self.poll(timeout))
