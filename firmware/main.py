@@ -52,6 +52,10 @@ def main():
     band = make()
     try:
         band.run()
+    except KeyboardInterrupt:
+        # An engineer came in over the cable; the watchdog cannot be stopped, so it is fed.
+        machine.Timer(0).init(period=30000, callback=lambda _: band.feed())
+        raise
     finally:
         # An engineer at the REPL, or a reset to come: nothing may stay on air.
         band.radio.stop()

@@ -92,7 +92,6 @@ class VirtualBand:
         self._next_out = 0.0
         self.a_master, self.a_slave = os.openpty()
         tty.setraw(self.a_slave)
-        self._interrupts(True)
         os.set_blocking(self.a_master, False)
         self.b_master = self.b_slave_seen = -1
         self.port: str | None = None
@@ -104,15 +103,6 @@ class VirtualBand:
             target = self.root / item
             if not target.exists():
                 target.symlink_to(FIRMWARE / item)
-
-    def _interrupts(self, on: bool) -> None:
-        attrs = termios.tcgetattr(self.a_slave)
-        if on:
-            attrs[3] |= termios.ISIG
-            attrs[6][termios.VINTR] = b"\x03"
-            for name in (termios.VQUIT, termios.VSUSP):
-                attrs[6][name] = b"\x00"
-        termios.tcsetattr(self.a_slave, termios.TCSANOW, attrs)
 
     # --- process ----------------------------------------------------------------------------
 
@@ -240,9 +230,36 @@ class VirtualBand:
         data = data[: max(0, room)]
         if b"\x01" in data or b"\x02" in data:
             self._raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
-        if data:
-            os.write(self.a_master, data)
+        while data:
+            # While code runs, Ctrl-C is taken off the line as the chip's ISR does; with
+            # kbd_intr(-1), and at the prompt, it is a byte like any other.
+            cut = data.find(b"\x03") if self._interruptible() else -1
+            if cut < 0:
+                os.write(self.a_master, data)
+                break
+            os.write(self.a_master, data[:cut])
+            data = data[cut + 1 :]
+            if self.process is not None:
+                self.process.send_signal(signal.SIGINT)
         return True
+
+    def _proc(self, name: str) -> str:
+        try:
+            assert self.process is not None
+            return Path(f"/proc/{self.process.pid}/{name}").read_text()
+        except (OSError, AssertionError):
+            return ""
+
+    def _interruptible(self) -> bool:
+        # Whether the VM catches SIGINT now: that is where it keeps kbd_intr's state.
+        for line in self._proc("status").splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) & 1 << (signal.SIGINT - 1))
+        return False
+
+    def at_prompt(self) -> bool:
+        """Whether the VM sleeps without waiting for the air: it reads at its prompt."""
+        return self._proc("stat").rpartition(")")[2].split()[:1] == ["S"]
 
     def to_host(self) -> bool:
         """Carry what the band printed, at the pace of its FIFO; True when something moved."""

@@ -65,6 +65,7 @@ class Simulation:
         self._running: VirtualBand | None = None
         self._reached = threading.Event()
         self._failure: BaseException | None = None
+        self._heard_at = 0.0
         self._stop = False
         self._open_checked = 0.0
         self._active_until = 0.0
@@ -209,7 +210,8 @@ class Simulation:
                 except Exception as error:
                     future.set_exception(error)
             if self._running is not None:
-                self._serve(0.5)
+                self._serve(0.05)
+                self._park()
                 continue
             due = self._events[0][0] if self._events else _NEVER
             if due > self._limit_us:
@@ -223,6 +225,14 @@ class Simulation:
             at, _, work = heapq.heappop(self._events)
             self._now_us = max(self._now_us, at)
             work()
+
+    def _park(self) -> None:
+        # A band at its REPL reads its terminal without asking the air: time goes on.
+        band = self._running
+        if band is None:
+            return
+        if time.monotonic() - self._heard_at > 0.1 and band.at_prompt():
+            self._running = None
 
     def _ahead_of_wall(self, due_us: int) -> bool:
         # Whether time must not pass yet; serves the cables meanwhile.
@@ -301,8 +311,10 @@ class Simulation:
         self._selector.register(sock, selectors.EVENT_READ, band)
         self._running = band
         # Until the newcomer waits, nobody else moves.
+        self._heard_at = time.monotonic()
         while self._running is band and not self._stop:
-            self._serve(0.5)
+            self._serve(0.05)
+            self._park()
 
     def _ended(self, band: VirtualBand) -> None:
         assert band.process is not None
@@ -342,6 +354,7 @@ class Simulation:
         self._send(band, _HCI_EVENT, struct.pack("<Q", at) + event)
 
     def _from_vm(self, band: VirtualBand) -> None:
+        self._heard_at = time.monotonic()
         try:
             kind, data = self._read(band)
         except (ConnectionError, OSError):
@@ -362,7 +375,9 @@ class Simulation:
             (band.watchdog_ms,) = struct.unpack("<I", data)
             band.watchdog_generation += 1
             generation = band.watchdog_generation
-            self._at(self._now_us + band.watchdog_ms * 1000, lambda: self._bite(band, generation))
+            if band.watchdog_ms:
+                due = self._now_us + band.watchdog_ms * 1000
+                self._at(due, lambda: self._bite(band, generation))
         elif kind == _SLEEP:
             (until,) = struct.unpack("<Q", data)
             self._at(until, lambda: self._boot(band, bands.DEEPSLEEP_RESET, power_lost=False))
@@ -406,6 +421,7 @@ class Simulation:
         self._deliver(band)
         band.waiting = False
         self._running = band
+        self._heard_at = time.monotonic()
         self._send(band, _WAIT, struct.pack("<QB", self._now_us, 1 if stdin else 0))
 
     # --- reports ----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Docking: find a band's port, greet it, pull its log, set its clock, hand receipts back."""

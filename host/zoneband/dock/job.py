@@ -1,0 +1,219 @@
+"""One dock from plug to cue: greet, pull into the spool, receipts, clock, cue.
+
+The dock is done only when the log is in the spool.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+from zoneband import batch as batches
+from zoneband.batch import BatchHeader
+from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.session import BandSession, Chunks, ClockPair, Greeting, NoBand, Refused
+from zoneband.errors import UserError
+from zoneband.i18n import _
+from zoneband.spool import Spool
+from zoneband.wire import log, messages, records
+
+# A batch holds whole sectors: below the upload's limit with room for the header.
+_SECTORS_PER_BATCH = 60
+
+
+class Outcome(Enum):
+    """How a dock ended; the value is what JSON shows."""
+
+    DONE = "done"
+    NO_BAND = "no_band"
+    NOT_PROVISIONED = "not_provisioned"
+    BROKEN_OFF = "broken_off"
+    REFUSED = "refused"
+    NO_ROOM = "no_room"
+
+
+@dataclass
+class DockResult:
+    """One dock, for the table and for JSON."""
+
+    port: str
+    outcome: str
+    message: str
+    serial: str | None = None
+    battery_mv: int | None = None
+    slots: int = 0
+    batches: int = 0
+    clock_set: bool = False
+    receipted: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """Keys and values for a script."""
+        return asdict(self)
+
+
+Progress = Callable[[str, int, int], None]  # serial, slots here, slots in all
+
+
+class DockJob:
+    """Docks the band at one port."""
+
+    def __init__(
+        self,
+        port: str,
+        spool: Spool,
+        station: str,
+        vouched: bool,
+        progress: Progress | None = None,
+        deliver: Callable[[], None] | None = None,
+        state: tuple[int, int] | None = None,
+        baud: int = 115200,
+    ) -> None:
+        """vouched: the station's clock may set the band's; deliver: uploads what waits, so that
+        the receipt can go back in this dock; state: (state, issue number) to put the band in."""
+        self._port = port
+        self._spool = spool
+        self._station = station
+        self._vouched = vouched
+        self._progress = progress or (lambda serial, here, total: None)
+        self._deliver = deliver
+        self._state = state
+        self._baud = baud
+        self._slots = 0
+        self._batches = 0
+
+    def run(self) -> DockResult:
+        """Dock; every way it can end is an outcome, none an exception."""
+        result = DockResult(self._port, Outcome.NO_BAND.value, "")
+        try:
+            link = Link(self._port, self._baud)
+        except LinkLost:
+            result.message = _("This port cannot be opened. Is another program using it?")
+            return result
+        try:
+            self._dock(BandSession(link), result)
+        except NoBand:
+            result.message = _("No band answers here. Is this the right device?")
+        except Refused as refused:
+            result.outcome = Outcome.REFUSED.value
+            result.message = _refusal(refused.reason)
+        except LinkLost:
+            result.outcome = Outcome.BROKEN_OFF.value
+            result.message = _("Unplugged too early. Nothing is lost: plug the band in again.")
+        except UserError as error:
+            result.outcome = Outcome.NO_ROOM.value
+            result.message = error.message
+        finally:
+            result.slots, result.batches = self._slots, self._batches
+            link.close()
+        return result
+
+    def _dock(self, session: BandSession, result: DockResult) -> None:
+        band = session.hello()
+        result.serial = band.serial or None
+        result.battery_mv = band.battery_mv
+        if not band.provisioned:
+            result.outcome = Outcome.NOT_PROVISIONED.value
+            result.message = _("This band has no keys yet. Flash it again.")
+            session.bye()
+            return
+        pair = session.clock()
+        self._pull(session, band, pair)
+        if self._deliver is not None:
+            self._deliver()
+        result.receipted = self._receipt(session, band)
+        message = ""
+        if self._vouched:
+            try:
+                session.set_clock(min(65535, pair.error_ms + 50))
+                result.clock_set = True
+            except Refused:
+                message = _("The band's clock is far from this computer's: it was left as it is.")
+        else:
+            message = _("This computer's clock is not vouched for: the band's was left as it is.")
+        if self._state is not None:
+            session.set_state(*self._state)
+        self._spool.saw(
+            band.serial,
+            band.board,
+            ".".join(map(str, band.firmware)),
+            self._state[0] if self._state else band.state,
+            band.battery_mv,
+            band.fill_percent,
+        )
+        session.cue(messages.CUE_DONE)
+        session.bye()
+        result.outcome = Outcome.DONE.value
+        result.message = message or _("Done – take the band off")
+
+    def _pull(self, session: BandSession, band: Greeting, pair: ClockPair) -> None:
+        first = max(self._spool.cursor(band.serial, band.log_id), band.receipted, band.tail)
+        first = min(first, band.head)
+        if first >= band.head:
+            return
+        held: Chunks = []
+        total = band.head - first
+
+        def take(cursor: int, slots: bytes) -> None:
+            # What belongs to one batch is kept together; a full one goes to disk at once, so
+            # that a long pull that breaks off is not begun anew.
+            sector = cursor // log.SLOTS
+            begun = held[0][0] // log.SLOTS if held else sector
+            if sector - begun >= _SECTORS_PER_BATCH:
+                self._keep(band, pair, held)
+                held.clear()
+            held.append((cursor, slots))
+            self._slots += len(slots) // log.SLOT_BYTES
+            self._progress(band.serial, min(self._slots, total), total)
+
+        try:
+            session.pull(band.log_id, first, take)
+        finally:
+            if held:
+                self._keep(band, pair, held)
+
+    def _keep(self, band: Greeting, pair: ClockPair, chunks: Chunks) -> None:
+        last, slots = chunks[-1]
+        header = BatchHeader(
+            serial=band.serial,
+            board=band.board,
+            firmware=".".join(map(str, band.firmware)),
+            station=self._station,
+            log_id=band.log_id,
+            receipted=band.receipted,
+            first=chunks[0][0],
+            end=last + len(slots) // log.SLOT_BYTES,
+            boot_id=pair.boot_id,
+            run_s=pair.run_s,
+            run_ms=pair.run_ms,
+            utc_s=pair.utc_s,
+            utc_ms=pair.utc_ms,
+            error_ms=pair.error_ms,
+            vouched=self._vouched,
+            state=band.state,
+            battery_mv=band.battery_mv,
+        )
+        self._spool.add(batches.pack(header, chunks))
+        self._batches += 1
+
+    def _receipt(self, session: BandSession, band: Greeting) -> bool:
+        for receipt in self._spool.receipts(band.serial, band.log_id, band.receipted):
+            try:
+                session.receipt(receipt.log_id, receipt.first, receipt.upto, receipt.mac)
+            except Refused:
+                continue
+            self._spool.delivered(receipt)
+            return True
+        return False
+
+
+def _refusal(reason: int) -> str:
+    if reason == messages.FLASH_FAULT:
+        return _("The band's memory is faulty. Take it out of use and issue another.")
+    if reason == messages.NOT_PROVISIONED:
+        return _("This band has no keys yet. Flash it again.")
+    if reason == messages.BAD_MESSAGE:
+        return _("The band speaks another version. Update this program or the band.")
+    return _("The band refused (reason {reason}). Plug it in again.").format(reason=reason)
+
+
+ISSUE = records.ISSUED
+RETURN = records.RETURNED

@@ -1,0 +1,80 @@
+"""A serial port that speaks frames.
+
+Opening a port may pull a board's EN pin: the two control lines are left as the system puts
+them (both on: no reset through the usual two transistors), and hang-up-on-close is cleared so
+that closing moves neither. A reset is survived: HELLO is repeated until the band answers.
+"""
+
+import contextlib
+import termios
+import time
+from collections import deque
+
+import serial
+
+from zoneband.wire import frames
+
+
+class LinkLost(Exception):
+    """The cable or the band is gone."""
+
+
+class Link:
+    """One open port. Raises LinkLost when it cannot be opened, read or written."""
+
+    def __init__(self, port: str, baud: int = 115200) -> None:
+        try:
+            self._serial = serial.serial_for_url(
+                port, baud, timeout=0.1, write_timeout=5, exclusive=True
+            )
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise LinkLost(str(error)) from error
+        self._keep_lines()
+        self._decoder = frames.Decoder()
+        self._waiting: deque[bytes] = deque()
+
+    def _keep_lines(self) -> None:
+        fd = getattr(self._serial, "fd", None)
+        if isinstance(fd, int):
+            with contextlib.suppress(termios.error):
+                attrs = termios.tcgetattr(fd)
+                attrs[2] &= ~termios.HUPCL
+                termios.tcsetattr(fd, termios.TCSANOW, attrs)
+
+    @property
+    def damaged(self) -> int:
+        """Frames that came broken, or noise that looked like one."""
+        return self._decoder.damaged
+
+    def send(self, frame: bytes) -> None:
+        """Write one frame."""
+        try:
+            self._serial.write(frame)
+            self._serial.flush()
+        except (serial.SerialException, OSError, termios.error) as error:
+            raise LinkLost(str(error)) from error
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """Next whole payload, or None when none comes in time."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if self._waiting:
+                return self._waiting.popleft()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                self._serial.timeout = min(left, 0.1)
+                data = self._serial.read(max(1, self._serial.in_waiting))
+            except (serial.SerialException, OSError, termios.error, TypeError) as error:
+                raise LinkLost(str(error)) from error
+            if data:
+                self._waiting.extend(self._decoder.feed(data))
+
+    def close(self) -> None:
+        """Close without moving the control lines into the reset state: RTS off, then DTR."""
+        with contextlib.suppress(serial.SerialException, OSError, termios.error):
+            self._serial.rts = False
+            self._serial.dtr = False
+        with contextlib.suppress(serial.SerialException, OSError, termios.error):
+            self._serial.close()

@@ -1,0 +1,150 @@
+"""Store and forward: the spool's batches to the tracing server, each until it is receipted."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from zoneband import station as stations
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+from zoneband.spool import Receipt, Spool
+from zoneband.station import Station
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 900.0
+TRIES = 5
+
+
+@dataclass
+class Sent:
+    """What one upload run did."""
+
+    sent: int = 0
+    refused: int = 0
+    waiting: int = 0
+    problem: str = ""
+
+
+def check_url(url: str) -> str:
+    """The URL without a trailing slash; plain HTTP only to this computer itself."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(_("{url} is no web address.").format(url=url), ExitCode.USAGE)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise UserError(
+            _("{url} is not encrypted: use an https:// address.").format(url=url), ExitCode.USAGE
+        )
+    return url.rstrip("/")
+
+
+def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
+    """An HTTP client for the tracing server."""
+    import ssl
+
+    verify: Any = ssl.create_default_context(cafile=ca) if ca else True
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx2.Client(
+        base_url=check_url(server), headers=headers, verify=verify, timeout=30, trust_env=False
+    )
+
+
+def wait_s(attempt: int, retry_after: str | None) -> float:
+    """Seconds before the next attempt: what the server asked for, else full jitter."""
+    if retry_after:
+        try:
+            return min(_LONGEST_WAIT_S, max(0.0, float(retry_after)))
+        except ValueError:
+            try:
+                until = parsedate_to_datetime(retry_after).timestamp()
+                return min(_LONGEST_WAIT_S, max(0.0, until - time.time()))
+            except ValueError:
+                pass
+    return random.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))
+
+
+class Uploader:
+    """Sends what waits in a spool."""
+
+    def __init__(
+        self,
+        data: Path,
+        spool: Spool,
+        station: Station,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._data = data
+        self._spool = spool
+        self._station = station
+        self._sleep = sleep
+
+    def run(self, tries: int = TRIES, progress: Callable[[int, int], None] | None = None) -> Sent:
+        """Send all that waits; a problem that stays ends the run and is named."""
+        done = Sent()
+        names = self._spool.waiting()
+        with client(self._station.server, self._station.token, self._station.ca) as http:
+            for n, name in enumerate(names):
+                if not self._send(http, name, tries, done):
+                    break
+                if progress:
+                    progress(n + 1, len(names))
+        done.waiting = self._spool.counts()[0]
+        return done
+
+    def _send(self, http: httpx2.Client, name: str, tries: int, done: Sent) -> bool:
+        path = f"/v1/stations/{self._station.name}/batches/{name}"
+        for attempt in range(tries):
+            retry_after = None
+            try:
+                answer = http.put(path, content=self._spool.data(name))
+            except httpx2.HTTPError as error:
+                done.problem = _("The server cannot be reached ({error}).").format(
+                    error=type(error).__name__
+                )
+            else:
+                self._note_time(answer)
+                if answer.status_code in (200, 201, 202):
+                    self._take(name, answer)
+                    done.sent += 1
+                    done.problem = ""
+                    return True
+                if answer.status_code in (401, 403):
+                    done.problem = _("The server does not know this station. Run: zoneband station init")
+                    return False
+                if answer.status_code in (400, 413, 422):
+                    self._spool.refused(name, f"{answer.status_code} {answer.text[:200]}")
+                    done.refused += 1
+                    return True
+                retry_after = answer.headers.get("Retry-After")
+                done.problem = _("The server answered {code}.").format(code=answer.status_code)
+            if attempt + 1 < tries:
+                self._sleep(wait_s(attempt, retry_after))
+        return False
+
+    def _take(self, name: str, answer: httpx2.Response) -> None:
+        # The receipt first: a cut between the two only sends the batch once more.
+        receipt = answer.json().get("receipt")
+        if receipt:
+            self._spool.add_receipt(
+                Receipt(
+                    receipt["serial"],
+                    receipt["log_id"],
+                    receipt["first"],
+                    receipt["upto"],
+                    bytes.fromhex(receipt["mac"]),
+                )
+            )
+        self._spool.sent(name)
+
+    def _note_time(self, answer: httpx2.Response) -> None:
+        date = answer.headers.get("Date")
+        if date:
+            off_s = time.time() - parsedate_to_datetime(date).timestamp()
+            stations.note_server_time(self._data, off_s)
