@@ -1,0 +1,1 @@
+"""The tracing server: holds enrolments and logs, answers whom a case met."""

@@ -1,0 +1,206 @@
+"""The tracing server over HTTP (FastAPI). Errors are problem+json (RFC 9457)."""
+
+import errno
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+
+from zoneband import __version__, batch
+from zoneband.server.tracing_server import Conflict, Enrolment, TracingServer, Unknown
+
+_VIETNAM = timezone(timedelta(hours=7))
+_LOOPBACK = ("127.0.0.1", "::1")
+_HEX64 = r"^[0-9a-fA-F]{64}$"
+_SERIAL = r"^ZB-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}$"
+
+
+class Problem(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, title: str) -> None:
+        self.status = status
+        self.title = title
+
+
+class StationBody(BaseModel):
+    """Registration of a station."""
+
+    name: str = Field(pattern=r"^[^/\x00-\x1f]{1,64}$")
+    code: str | None = None
+
+
+class EnrolmentBody(BaseModel):
+    """Keys of one band."""
+
+    serial: str = Field(pattern=_SERIAL)
+    board: str = Field(max_length=12)
+    role: str = Field(default="band", pattern="^(band|venue)$")
+    base_day: date
+    base_key: str = Field(pattern=_HEX64)
+    dock_key: str = Field(pattern=_HEX64)
+    receipt_key: str = Field(pattern=_HEX64)
+
+
+class CaseBody(BaseModel):
+    """A wearer declared a case."""
+
+    serial: str = Field(pattern=_SERIAL)
+    onset: date
+
+
+def moment(value: str, end: bool) -> int:
+    """UTC seconds of an ISO time with offset, or of a day in Vietnam: its beginning, or with
+    `end` the beginning of the next. Raises ValueError."""
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        day = datetime.combine(date.fromisoformat(value), datetime.min.time(), _VIETNAM)
+        return int((day + timedelta(days=1 if end else 0)).timestamp())
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC")
+    return int(at.astimezone(UTC).timestamp())
+
+
+def make_app(directory: Path) -> FastAPI:
+    """The application over one data directory."""
+    server = TracingServer(directory)
+    app = FastAPI(title="Zoneband tracing server", version=__version__)
+
+    @app.exception_handler(Problem)
+    async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(error.status, error.title)
+
+    @app.exception_handler(Unknown)
+    async def unknown(_request: Request, _error: Unknown) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(404, "no such band")
+
+    @app.exception_handler(OSError)
+    async def disk(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _problem(507, "the server's disk is full")
+        return _problem(500, "the server cannot write")
+
+    @app.exception_handler(OperationalError)
+    async def busy(_request: Request, error: OperationalError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if "full" in str(error):
+            return _problem(507, "the server's disk is full")
+        return _problem(503, "the ledger is busy", {"Retry-After": "5"})
+
+    def token(authorization: Annotated[str | None, Header()] = None) -> str:
+        kind, _, value = (authorization or "").partition(" ")
+        if kind != "Bearer" or not value:
+            raise Problem(401, "a token is needed")
+        return value
+
+    Token = Annotated[str, Depends(token)]
+
+    def station(value: Token) -> str:
+        name = server.station_of(value)
+        if name is None:
+            raise Problem(401, "no station has this token")
+        return name
+
+    def tracer(value: Token) -> None:
+        if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
+            raise Problem(403, "only tracers may ask this")
+
+    @app.get("/healthz")
+    def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        return {"status": "ok", "version": __version__}
+
+    @app.post("/v1/stations", status_code=201)
+    def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        here = request.client is not None and request.client.host in _LOOPBACK
+        if not here and not secrets.compare_digest(body.code or "", server.code):
+            raise Problem(403, "the registration code is wrong")
+        return {"name": body.name, "token": server.add_station(body.name)}
+
+    @app.post("/v1/enrolments", dependencies=[Depends(station)])
+    def enrol(body: EnrolmentBody) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        try:
+            new = server.enrol(
+                Enrolment(
+                    body.serial,
+                    body.board,
+                    body.role,
+                    (body.base_day - date(1970, 1, 1)).days,
+                    bytes.fromhex(body.base_key),
+                    bytes.fromhex(body.dock_key),
+                    bytes.fromhex(body.receipt_key),
+                )
+            )
+        except Conflict:
+            raise Problem(409, "this serial is enrolled with other keys") from None
+        return JSONResponse({"serial": body.serial}, 201 if new else 200)
+
+    @app.put("/v1/stations/{name}/batches/{sha256}")
+    async def put_batch(  # pyright: ignore[reportUnusedFunction]
+        name: str, sha256: str, request: Request, value: Token
+    ) -> JSONResponse:
+        if await run_in_threadpool(server.station_of, value) != name:
+            raise Problem(403, "this token is another station's")
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > batch.MAX_BYTES:
+                raise Problem(413, "a batch has at most 256 KiB")
+            parts.append(part)
+        data = b"".join(parts)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise Problem(422, "the body is not what its name says")
+        try:
+            new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
+        except ValueError as error:
+            raise Problem(400, str(error)) from None
+        body = {"batch": sha256, "records_new": count, "receipt": receipt}
+        return JSONResponse(body, (201 if new else 200) if receipt else 202)
+
+    @app.get("/v1/bands")
+    def bands(_: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        return server.bands()
+
+    @app.get("/v1/bands/{serial}")
+    def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return server.band_state(serial)
+
+    @app.get("/v1/bands/{serial}/receipt", dependencies=[Depends(station)])
+    def receipt(serial: str, log_id: int, first: int) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return {"receipt": server.receipt(serial, log_id, first)}
+
+    @app.post("/v1/cases", status_code=201, dependencies=[Depends(tracer)])
+    def case(body: CaseBody) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        server.add_case(body.serial, body.onset.isoformat())
+        return {"serial": body.serial, "onset": body.onset.isoformat()}
+
+    @app.get("/v1/traces/{serial}", dependencies=[Depends(tracer)])
+    def trace(  # pyright: ignore[reportUnusedFunction]
+        serial: str, begin: Annotated[str, Query(alias="from")], end: Annotated[str, Query(alias="to")]
+    ) -> dict[str, Any]:
+        try:
+            from_s, to_s = moment(begin, False), moment(end, True)
+        except ValueError:
+            raise Problem(400, "from and to are days or ISO times with an offset") from None
+        if to_s <= from_s:
+            raise Problem(400, "the span ends before it begins")
+        return server.trace(serial, from_s, to_s)
+
+    return app
+
+
+def _problem(status: int, title: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        {"status": status, "title": title},
+        status,
+        headers,
+        media_type="application/problem+json",
+    )

@@ -1,0 +1,137 @@
+"""The ledger: bands, stations, batches, segments, marks and cases, in SQLite.
+
+SQLAlchemy Core, so that another database can take its place. A ledger that a newer program
+wrote is refused, never guessed at.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+    text,
+)
+
+from zoneband.errors import UserError
+from zoneband.i18n import _
+
+VERSION = 1
+meta = MetaData()
+
+bands = Table(
+    "bands",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("serial", String, unique=True, nullable=False),
+    Column("board", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("base_day", Integer, nullable=False),
+    Column("base_key", LargeBinary, nullable=False),
+    Column("dock_key", LargeBinary, nullable=False),
+    Column("receipt_key", LargeBinary, nullable=False),
+)
+stations = Table(
+    "stations",
+    meta,
+    Column("name", String, primary_key=True),
+    Column("token_sha256", String, nullable=False),
+)
+batches = Table(
+    "batches",
+    meta,
+    Column("name", String, primary_key=True),
+    Column("station", String, nullable=False),
+    Column("serial", String, nullable=False, index=True),
+    Column("log_id", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("came_s", BigInteger, nullable=False),
+    Column("ingested", Boolean, nullable=False),
+)
+slots = Table(
+    "slots",
+    meta,
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("sector", BigInteger, primary_key=True),
+    Column("seen", LargeBinary, nullable=False),  # 16 bytes: a bit a slot that was taken
+    Column("bad", Integer, nullable=False),
+)
+clock_points = Table(
+    "clock_points",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("serial", String, nullable=False, index=True),
+    Column("boot_id", BigInteger, nullable=False),
+    Column("run_s", Float, nullable=False),
+    Column("utc_s", Float, nullable=False),
+    Column("error_ms", Integer, nullable=False),
+    Column("vouched", Boolean, nullable=False),
+    UniqueConstraint("serial", "boot_id", "run_s", "vouched"),
+)
+marks = Table(
+    "marks",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("serial", String, nullable=False, index=True),
+    Column("log_id", BigInteger, nullable=False),
+    Column("sector", BigInteger, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("utc_s", BigInteger),
+    Column("value", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    UniqueConstraint("serial", "log_id", "sector", "slot"),
+)
+segments = Table(
+    "segments",
+    meta,
+    Column("path", String, primary_key=True),
+    Column("day", Integer, nullable=False, index=True),
+    Column("rows", Integer, nullable=False),
+    Column("unresolved", Integer, nullable=False),
+)
+cases = Table(
+    "cases",
+    meta,
+    Column("id", Integer, primary_key=True),
+    Column("serial", String, nullable=False),
+    Column("onset", String, nullable=False),
+    UniqueConstraint("serial", "onset"),
+)
+
+
+def open_ledger(directory: Path) -> Engine:
+    """The ledger in a directory, made when missing. Raises UserError when it is newer."""
+    directory.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{directory / 'ledger.sqlite'}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def durable(connection: object, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    with engine.begin() as db:
+        found = db.execute(text("PRAGMA user_version")).scalar() or 0
+        if found > VERSION:
+            raise UserError(
+                _("The ledger in {path} is of a newer program. Update this one.").format(
+                    path=directory
+                )
+            )
+        meta.create_all(db)
+        db.execute(text(f"PRAGMA user_version={VERSION}"))
+    return engine

@@ -1,0 +1,50 @@
+"""True UTC from a band's run time, by the clock points of one boot.
+
+Between two points the band's crystal is taken to run evenly (offset and rate); outside them the
+offset of the nearest point holds. Vouched points (a station whose clock is right) count alone
+where there are any.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+# A crystal is good to tens of ppm: what implies more than this is no rate but a wrong point.
+_MAX_RATE = 0.002
+_NEAR_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """Run time and UTC (both seconds) at one moment."""
+
+    run_s: float
+    utc_s: float
+    vouched: bool
+
+
+class Timeline:
+    """Maps run time of one boot to UTC."""
+
+    def __init__(self, points: list[Point]) -> None:
+        good = [p for p in points if p.vouched]
+        self.vouched = bool(good)
+        chosen = sorted(good or points, key=lambda p: p.run_s)
+        self._runs = [p.run_s for p in chosen]
+        self._offsets = [p.utc_s - p.run_s for p in chosen]
+
+    def __bool__(self) -> bool:
+        return bool(self._runs)
+
+    def utc(self, run_s: float) -> float:
+        """UTC seconds. Needs at least one point."""
+        i = bisect_right(self._runs, run_s)
+        if i == 0:
+            return run_s + self._offsets[0]
+        if i == len(self._runs):
+            return run_s + self._offsets[-1]
+        a, b = self._runs[i - 1], self._runs[i]
+        low, high = self._offsets[i - 1], self._offsets[i]
+        if b - a < 1 or abs(high - low) > max(2.0, _MAX_RATE * (b - a)):
+            # A step, not a rate: the nearer point's offset.
+            return run_s + (low if run_s - a <= b - run_s else high)
+        return run_s + low + (high - low) * (run_s - a) / (b - a)

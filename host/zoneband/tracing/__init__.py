@@ -1,0 +1,1 @@
+"""The exposure rule and the query behind it."""
