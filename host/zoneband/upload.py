@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
@@ -99,7 +99,7 @@ class Uploader:
         return done
 
     def _send(self, http: httpx2.Client, name: str, tries: int, done: Sent) -> bool:
-        path = f"/v1/stations/{self._station.name}/batches/{name}"
+        path = f"/v1/stations/{quote(self._station.name, safe='')}/batches/{name}"
         for attempt in range(tries):
             retry_after = None
             try:

@@ -1,0 +1,5 @@
+"""`python -m zoneband`."""
+
+from zoneband.cli.main import main
+
+main()

@@ -1,0 +1,185 @@
+"""`zoneband dock`: the station's live table."""
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from zoneband import station as stations
+from zoneband.cli.options import Data, Json, data_dir
+from zoneband.dock import ports
+from zoneband.dock.job import DockJob, DockResult, Outcome
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+from zoneband.spool import Spool
+from zoneband.upload import Uploader
+
+_POLL_S = 1.0
+
+
+@dataclass
+class _Line:
+    """One port in the table."""
+
+    port: str
+    serial: str = ""
+    here: int = 0
+    total: int = 0
+    began: float = field(default_factory=time.monotonic)
+    result: DockResult | None = None
+
+    def progress(self, serial: str, here: int, total: int) -> None:
+        self.serial, self.here, self.total = serial, here, total
+
+
+class Station:
+    """Docks every band that appears, each port in a thread of its own."""
+
+    def __init__(self, data: Path, given: list[str], baud: int) -> None:
+        self._data = data
+        self._given = given
+        self._baud = baud
+        self.spool = Spool(stations.directory(data))
+        self._settings = stations.load(data)
+        self.vouched = stations.clock_vouched(data)
+        self.lines: dict[str, _Line] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._uploading = threading.Lock()
+        self.problem = ""
+
+    def look(self) -> None:
+        """Start a dock at every new port; forget ports that are gone."""
+        here = self._given or [port.device for port in ports.find()]
+        for port in here:
+            if port not in self._threads:
+                line = self.lines[port] = _Line(port)
+                thread = threading.Thread(target=self._dock, args=(line,), daemon=True)
+                self._threads[port] = thread
+                thread.start()
+        if not self._given:
+            for port in set(self._threads) - set(here):
+                if not self._threads[port].is_alive():
+                    del self._threads[port]
+                    self.lines.pop(port, None)
+
+    def _dock(self, line: _Line) -> None:
+        name = self._settings.name if self._settings else "-"
+        deliver = self.upload if self._settings else None
+        job = DockJob(
+            line.port, self.spool, name, self.vouched, line.progress, deliver, baud=self._baud
+        )
+        line.result = job.run()
+
+    def upload(self, tries: int = 1) -> None:
+        """Send what waits, if a server is set; a dock does not wait for a bad network."""
+        if self._settings is None:
+            return
+        with self._uploading:
+            done = Uploader(self._data, self.spool, self._settings).run(tries)
+        self.problem = done.problem
+        self.vouched = stations.clock_vouched(self._data)
+
+    def busy(self) -> bool:
+        """Whether a dock is still going on."""
+        return any(thread.is_alive() for thread in self._threads.values())
+
+    def results(self) -> list[DockResult]:
+        """Docks that have ended."""
+        return [line.result for line in self.lines.values() if line.result]
+
+    def table(self) -> Table:
+        """The picture for someone a metre away: a line a port."""
+        waiting, refused = self.spool.counts()
+        foot = _("{n} logs wait to be sent").format(n=waiting)
+        if refused:
+            foot += " · " + _("{n} refused by the server").format(n=refused)
+        if not self.vouched:
+            foot += " · " + _("this computer's clock is not vouched for: no band is set")
+        view = Table(expand=True, caption=foot)
+        for head in (_("port"), _("band"), _("battery"), _("progress"), _("state")):
+            view.add_column(head)
+        for line in self.lines.values():
+            view.add_row(*self._row(line))
+        return view
+
+    def _row(self, line: _Line) -> tuple[Text | str, ...]:
+        result = line.result
+        battery = f"{result.battery_mv / 1000:.2f} V" if result and result.battery_mv else ""
+        share = 100 if result and not line.total else line.here * 100 // max(1, line.total)
+        if result is None:
+            spent = max(0.001, time.monotonic() - line.began)
+            speed = f" {line.here * 32 / spent / 1000:.1f} kB/s" if line.here else ""
+            state = Text(_("Reading…") + speed, "bold cyan")
+        elif result.outcome == Outcome.DONE.value:
+            state = Text("✓ " + result.message, "bold green")
+        else:
+            state = Text("✗ " + result.message, "bold red")
+        serial = (result.serial if result else line.serial) or "?"
+        bar = "█" * (share // 10) + "░" * (10 - share // 10)
+        return line.port, Text(serial, "bold"), battery, f"{bar} {share:3d} %", state
+
+
+def command(
+    data: Data = None,
+    once: Annotated[bool, typer.Option("--once", help=_("Dock what is there, then end."))] = False,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(help=_("A port by name (also socket:// and rfc2217://); repeatable.")),
+    ] = None,
+    baud: Annotated[int, typer.Option(help=_("Speed of the ports."))] = 115200,
+    as_json: Json = False,
+) -> None:
+    """Dock bands as they are plugged in."""
+    where = data_dir(data)
+    station = Station(where, port or [], baud)
+    if once or as_json:
+        station.look()
+        if not station.lines:
+            raise UserError(
+                _("No band is plugged in. Check the cable, then run zoneband doctor."),
+                ExitCode.NOTHING,
+            )
+        _wait(station, as_json)
+        station.upload()
+        _finish(station, as_json)
+        return
+    with Live(station.table(), refresh_per_second=4) as live:
+        while True:
+            station.look()
+            live.update(station.table())
+            time.sleep(_POLL_S / 4)
+
+
+def _wait(station: Station, as_json: bool) -> None:
+    if as_json:
+        while station.busy():
+            time.sleep(0.05)
+        return
+    with Live(station.table(), refresh_per_second=4) as live:
+        while station.busy():
+            live.update(station.table())
+            time.sleep(0.1)
+        live.update(station.table())
+
+
+def _finish(station: Station, as_json: bool) -> None:
+    results = station.results()
+    if as_json:
+        print(json.dumps([result.as_json() for result in results]))
+    elif station.problem:
+        Console(stderr=True).print(station.problem)
+    good = sum(result.outcome == Outcome.DONE.value for result in results)
+    if good == len(results):
+        return
+    if good:
+        raise typer.Exit(ExitCode.PARTLY)
+    none = all(result.outcome == Outcome.NO_BAND.value for result in results)
+    raise typer.Exit(ExitCode.NOTHING if none else ExitCode.REFUSED)

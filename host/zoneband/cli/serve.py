@@ -1,0 +1,47 @@
+"""`zoneband serve`: the tracing server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoneband.cli.options import Data, data_dir
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def command(
+    data: Data = None,
+    host: Annotated[str, typer.Option(help=_("Address to listen on."))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=_("Port to listen on."), min=0, max=65535)] = 8470,
+    tls_cert: Annotated[Path | None, typer.Option(help=_("Certificate chain (PEM)."))] = None,
+    tls_key: Annotated[Path | None, typer.Option(help=_("Its private key (PEM)."))] = None,
+) -> None:
+    """Run the tracing server until Ctrl-C."""
+    if (tls_cert is None) != (tls_key is None):
+        raise UserError(_("--tls-cert and --tls-key belong together."), ExitCode.USAGE)
+    if tls_cert is None and host not in _LOOPBACK:
+        raise UserError(
+            _("Plain HTTP only on this computer itself: give --tls-cert and --tls-key."),
+            ExitCode.USAGE,
+        )
+    import uvicorn
+
+    from zoneband.server.app import make_app
+
+    directory = data_dir(data) / "server"
+    application = make_app(directory)
+    scheme = "https" if tls_cert else "http"
+    print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
+    code = (directory / "registration-code").read_text().strip()
+    print(_("Stations elsewhere register with the code {code}").format(code=code), flush=True)
+    uvicorn.run(
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        ssl_certfile=str(tls_cert) if tls_cert else None,
+        ssl_keyfile=str(tls_key) if tls_key else None,
+    )

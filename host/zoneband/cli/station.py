@@ -1,0 +1,55 @@
+"""`zoneband station`: set this station up."""
+
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import typer
+
+from zoneband import station as stations
+from zoneband import upload
+from zoneband.cli.options import Data, data_dir
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+from zoneband.station import Station
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """Set this station up."""
+
+
+@app.command("init", help=_("Register this station at a tracing server."))
+def init(
+    server: Annotated[str, typer.Option(metavar="URL", help=_("The tracing server."))],
+    name: Annotated[str, typer.Option(help=_("This station's name."))],
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=_("The server's own authority (PEM)."))
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option(help=_("Registration code, as the server prints it."))
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Register and remember the token."""
+    url = upload.check_url(server)
+    if ca is not None and not ca.exists():
+        raise UserError(_("{path} does not exist.").format(path=ca), ExitCode.USAGE)
+    try:
+        with upload.client(url, None, str(ca) if ca else None) as http:
+            answer = http.post("/v1/stations", json={"name": name, "code": code})
+    except httpx2.HTTPError as error:
+        raise UserError(
+            _("{url} does not answer ({error}). Is the server running?").format(
+                url=url, error=type(error).__name__
+            )
+        ) from error
+    if answer.status_code == 403:
+        raise UserError(_("The registration code is wrong. Ask at the server: --code CODE"))
+    if answer.status_code != 201:
+        raise UserError(_("The server answered {code}.").format(code=answer.status_code))
+    token = answer.json()["token"]
+    stations.save(data_dir(data), Station(url, name, token, str(ca) if ca else None))
+    print(_("This station is “{name}” at {url}.").format(name=name, url=url))

@@ -1,0 +1,70 @@
+"""`zoneband trace`: whom a case met."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zoneband.cli.options import Data, Json, data_dir
+from zoneband.errors import ExitCode
+from zoneband.i18n import _
+
+_VIETNAM = timezone(timedelta(hours=7))
+
+
+def command(
+    band: Annotated[str, typer.Argument(help=_("Serial of the case's band."))],
+    begin: Annotated[str, typer.Option("--from", metavar="DATE", help=_("First day (Vietnam)."))],
+    end: Annotated[str, typer.Option("--to", metavar="DATE", help=_("Last day, included."))],
+    server: Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))] = None,
+    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Print every contact with its evidence; exit 3 when there is none."""
+    from zoneband.tracer import Tracer
+
+    path = f"/v1/traces/{quote(band.upper(), safe='')}"
+    found = Tracer(data_dir(data), server, token).ask("GET", path, params={"from": begin, "to": end})
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console().print(table(found))
+    if not found["contacts"]:
+        if not as_json:
+            print(_("No contact is known in this span."))
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def local(utc_s: int) -> str:
+    """Date and clock time in Vietnam."""
+    return datetime.fromtimestamp(utc_s, UTC).astimezone(_VIETNAM).strftime("%d/%m %H:%M")
+
+
+def table(found: dict[str, Any]) -> Table:
+    """The contacts of a trace, nearest first."""
+    view = Table(title=_("Contacts of {band}").format(band=found["case"]))
+    heads = (_("band"), _("first"), _("last"), _("near min"), _("total min"), _("strongest"), "")
+    for head in heads:
+        view.add_column(head)
+    for c in found["contacts"]:
+        words = "[bold red]" + _("CALL") + "[/]" if c["must_call"] else ""
+        if c["role"] == "venue":
+            words = _("the place")
+        if not c["confirmed"]:
+            words += " " + _("(unconfirmed)")
+        holder = f" #{c['holder']}" if c["holder"] else ""
+        view.add_row(
+            c["serial"] + holder,
+            local(c["first_s"]),
+            local(c["last_s"]),
+            f"{c['near_min']:.0f}",
+            f"{c['total_min']:.0f}",
+            f"{c['rssi_max']} dBm",
+            words,
+        )
+    return view
