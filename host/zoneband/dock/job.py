@@ -3,6 +3,7 @@
 The dock is done only when the log is in the spool.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -66,6 +67,7 @@ class DockJob:
         deliver: Callable[[], None] | None = None,
         state: tuple[int, int] | None = None,
         baud: int = 115200,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         """vouched: the station's clock may set the band's; deliver: uploads what waits, so that
         the receipt can go back in this dock; state: (state, issue number) to put the band in."""
@@ -77,6 +79,7 @@ class DockJob:
         self._deliver = deliver
         self._state = state
         self._baud = baud
+        self._utc = utc
         self._slots = 0
         self._batches = 0
 
@@ -89,7 +92,7 @@ class DockJob:
             result.message = _("This port cannot be opened. Is another program using it?")
             return result
         try:
-            self._dock(BandSession(link), result)
+            self._dock(BandSession(link, self._utc), result)
         except NoBand:
             result.message = _("No band answers here. Is this the right device?")
         except Refused as refused:

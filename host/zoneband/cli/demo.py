@@ -1,0 +1,73 @@
+"""`zoneband demo`: the whole of it, in a story."""
+
+import secrets
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from zoneband.cli.options import Data
+from zoneband.errors import ExitCode
+from zoneband.i18n import _
+
+
+def command(
+    seed: Annotated[
+        int | None, typer.Option(help=_("The same seed gives the same story."))
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Live a story, trace its case, and hold the answer against the truth."""
+    from zoneband.demo import check, picture, story
+    from zoneband.demo.run import StoryRun
+
+    began = time.monotonic()
+    if seed is None:
+        seed = secrets.randbelow(10_000)
+    base = data or Path(tempfile.gettempdir()) / "zoneband-demo"
+    base.mkdir(parents=True, exist_ok=True)
+    where = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=base))
+    console = Console(highlight=False)
+    yesterday = int(time.time()) // 86400 * 86400 - 86400
+    tale = story.make(seed, yesterday)
+    console.print(_("Story {seed}. The same again: ./zoneband demo --seed {seed}").format(seed=seed))
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task(_("the story"), total=1.0)
+        run = StoryRun(
+            tale, where, console.print, lambda share: bar.update(task, completed=share)
+        )
+        facts = run.run()
+    outcome = check.compare(tale, facts.trace)
+    page = where / "story.html"
+    picture.page(tale, outcome.rows, page)
+    console.print()
+    for line in picture.terminal(tale, outcome.rows):
+        console.print(line)
+    console.print(_("Above: true distance (█ within 2 m, ▓ 5 m, ▒ 12 m). Below: █ near, ▒ heard."))
+    console.print()
+    docks = [dock for dock in facts.docks if dock.slots]
+    console.print(
+        _("{slots} slots pulled in {docks} docks, {batches} batches; trace in {path}").format(
+            slots=sum(dock.slots for dock in docks),
+            docks=len(facts.docks),
+            batches=facts.batches,
+            path=where / "trace.json",
+        )
+    )
+    console.print(_("Picture: {url}").format(url=page.as_uri()), soft_wrap=True)
+    console.print(_("It took {n} s.").format(n=round(time.monotonic() - began)))
+    for name in [row.name for row in outcome.rows if row.call]:
+        console.print("[bold red]" + _("Must be called: {name}").format(name=name))
+    free = [r.name for r in outcome.rows if not r.call]
+    console.print(_("Need not be called: {names}").format(names=", ".join(free)))
+    for mistake in outcome.mistakes:
+        console.print("[bold red]✗ " + mistake)
+    if outcome.mistakes:
+        raise typer.Exit(ExitCode.WRONG)
+    console.print("[bold green]✓ " + _("The trace agrees with the story."))

@@ -1,0 +1,241 @@
+"""Lives a story with virtual bands: hand-out, meetings, docks, upload, case, trace, check.
+
+Everything is the real thing but the hardware: the firmware on its VM, the dock over ptys, the
+server in a process of its own over HTTP.
+"""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from zoneband import station as stations
+from zoneband import upload
+from zoneband.demo.story import Actor, Story
+from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
+from zoneband.errors import UserError
+from zoneband.i18n import _
+from zoneband.sim.simulation import Provision, Simulation, VirtualBand
+from zoneband.spool import Spool
+from zoneband.station import Station
+from zoneband.upload import Uploader
+
+_VIETNAM = timezone(timedelta(hours=7))
+Say = Callable[[str], None]
+# Handing the bands out takes some seconds of the wall clock before the story begins.
+HAND_OUT_S = 120
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What came of a story: the server's trace and the docks."""
+
+    trace: dict[str, Any]
+    docks: list[DockResult]
+    batches: int
+    reports: int
+    lost_reports: int
+
+
+@contextmanager
+def _server(data: Path) -> Iterator[str]:
+    """A tracing server in a process of its own; its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with (data / "server.log").open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)],
+            stdout=out,
+            stderr=out,
+            env=env,
+        )
+        try:
+            _await(url, process, data)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _await(url: str, process: subprocess.Popen[bytes], data: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx2.get(f"{url}/healthz", trust_env=False, timeout=2).status_code == 200:
+                return
+        except httpx2.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise UserError(_("The server did not start; see {path}.").format(path=data / "server.log"))
+
+
+class StoryRun:
+    """One story in one data directory."""
+
+    def __init__(self, story: Story, data: Path, say: Say, passed: Callable[[float], None]) -> None:
+        """say: one line of what happens; passed: share of the story that is over (0..1)."""
+        self._story = story
+        self._data = data
+        self._say = say
+        self._passed = passed
+        self._rng = random.Random(f"zoneband keys {story.seed}")
+        self._bands: dict[str, VirtualBand] = {}
+        self._docks: list[DockResult] = []
+
+    def run(self) -> Facts:
+        """Live it; raises UserError when a part of it fails."""
+        story = self._story
+        with _server(self._data) as url:
+            self._say(_("A tracing server runs at {url}.").format(url=url))
+            token = self._post(url, None, "/v1/stations", {"name": "demo"})["token"]
+            settings = Station(url, "demo", token, None)
+            stations.save(self._data, settings)
+            spool = Spool(stations.directory(self._data))
+            begin_s = story.start_utc_s - HAND_OUT_S
+            with Simulation(self._data / "sim", story.seed, begin_s) as sim:
+                self._hand_out(sim, spool, settings)
+                self._live(sim)
+                self._say(_("Evening: all bands are docked side by side, and their logs uploaded."))
+                sim.run_on()
+                for actor in story.actors:
+                    sim.plug(self._bands[actor.serial])
+                for actor in story.actors:
+                    self._dock(sim, spool, settings, actor, None)
+                stats = [band.stats for band in self._bands.values()]
+            sent = Uploader(self._data, spool, settings).run()
+            if sent.waiting or sent.refused:
+                raise UserError(_("The upload failed: {problem}").format(problem=sent.problem))
+            self._say(_("{name} is declared a case.").format(name=story.case.name))
+            trace = self._trace(url)
+        return Facts(
+            trace,
+            self._docks,
+            sum(dock.batches for dock in self._docks),
+            sum(s.delivered for s in stats),
+            sum(s.lost_reports for s in stats),
+        )
+
+    # --- parts of the story -----------------------------------------------------------------
+
+    def _hand_out(self, sim: Simulation, spool: Spool, settings: Station) -> None:
+        story = self._story
+        for actor in story.actors:
+            keys = [self._rng.randbytes(32) for _n in range(3)]
+            day = story.start_utc_s // 86400
+            stay = actor.at(0)
+            facts = Provision(actor.serial, day, *keys)
+            band = sim.add_band(actor.serial, stay.x, stay.y, facts)
+            self._bands[actor.serial] = band
+            body = {
+                "serial": actor.serial,
+                "board": facts.board,
+                "role": "venue" if actor.venue else "band",
+                "base_day": datetime.fromtimestamp(day * 86400, UTC).date().isoformat(),
+                "base_key": keys[0].hex(),
+                "dock_key": keys[1].hex(),
+                "receipt_key": keys[2].hex(),
+            }
+            self._post(settings.server, settings.token, "/v1/enrolments", body)
+            self._say(f"  {actor.serial}  {actor.name}, {actor.part}")
+        sim.run_on()
+        for actor in story.actors:
+            sim.plug(self._bands[actor.serial])
+            self._dock(sim, spool, settings, actor, (ISSUE, 1))
+            if actor.docked_s is None:
+                sim.unplug(self._bands[actor.serial])
+        sim.hold()
+        self._say(_("Six bands and the market's beacon are handed out."))
+
+    def _live(self, sim: Simulation) -> None:
+        story = self._story
+        offset = HAND_OUT_S
+        moments = {0, story.end_s}
+        for actor in story.actors:
+            moments.update(stay.start_s for stay in actor.stays)
+            if actor.docked_s:
+                moments.add(actor.docked_s[1])
+        moments.update(range(0, story.end_s, 300))
+        where = {actor.serial: "" for actor in story.actors}
+        for moment in sorted(moments):
+            sim.run_until(offset + moment)
+            self._passed(moment / story.end_s)
+            for actor in story.actors:
+                stay = actor.at(moment)
+                band = self._bands[actor.serial]
+                sim.move(band, stay.x, stay.y)
+                if actor.docked_s and actor.docked_s[1] == moment:
+                    sim.unplug(band)
+                if stay.place != where[actor.serial] and moment:
+                    clock = self._clock(moment)
+                    self._say(f"  {clock}  {actor.name}: {stay.place}")
+                where[actor.serial] = stay.place
+
+    def _clock(self, moment: int) -> str:
+        at = datetime.fromtimestamp(self._story.start_utc_s + moment, UTC)
+        return at.astimezone(_VIETNAM).strftime("%H:%M")
+
+    def _dock(
+        self,
+        sim: Simulation,
+        spool: Spool,
+        settings: Station,
+        actor: Actor,
+        state: tuple[int, int] | None,
+    ) -> None:
+        port = self._bands[actor.serial].port
+        assert port is not None
+        deliver = Uploader(self._data, spool, settings)
+        job = DockJob(
+            port,
+            spool,
+            settings.name,
+            True,
+            deliver=lambda: (deliver.run(), None)[1],
+            state=state,
+            utc=lambda: self._story.start_utc_s - HAND_OUT_S + sim.now_s,
+        )
+        result = job.run()
+        self._docks.append(result)
+        if result.outcome != Outcome.DONE.value:
+            raise UserError(f"{actor.serial}: {result.message}")
+
+    # --- the server -------------------------------------------------------------------------
+
+    def _post(self, url: str, token: str | None, path: str, body: dict[str, Any]) -> Any:
+        with upload.client(url, token, None) as http:
+            answer = http.post(path, json=body)
+        if answer.is_error:
+            raise UserError(_("The server answered {code}.").format(code=answer.status_code))
+        return answer.json()
+
+    def _trace(self, url: str) -> dict[str, Any]:
+        token = (self._data / "server" / "tracer-token").read_text().strip()
+        story = self._story
+        onset = datetime.fromtimestamp(story.start_utc_s, UTC).astimezone(_VIETNAM).date()
+        self._post(
+            url, token, "/v1/cases", {"serial": story.case.serial, "onset": onset.isoformat()}
+        )
+        day = onset.isoformat()
+        with upload.client(url, token, None) as http:
+            answer = http.get(
+                f"/v1/traces/{story.case.serial}", params={"from": day, "to": day}
+            )
+        if answer.is_error:
+            raise UserError(_("The server answered {code}.").format(code=answer.status_code))
+        found = answer.json()
+        (self._data / "trace.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return found
