@@ -10,6 +10,7 @@ import time
 
 import bluetooth
 import esp32
+
 from band import app
 from band.board import Board
 from band.clock import Clock

@@ -99,10 +99,7 @@ class Band:
 
     def active(self):
         return (
-            self.provisioned
-            and self.state == records.ISSUED
-            and not self.docked
-            and self.clock.set
+            self.provisioned and self.state == records.ISSUED and not self.docked and self.clock.set
         )
 
     def run(self):

@@ -61,9 +61,7 @@ class Journal:
 
     def boot(self, cause, clean, firmware, resets):
         number = firmware[0] << 16 | firmware[1] << 8 | firmware[2]
-        return self._write(
-            lambda base: records.boot(self._now(base), cause, clean, number, resets)
-        )
+        return self._write(lambda base: records.boot(self._now(base), cause, clean, number, resets))
 
     def mark(self, kind, value, number=0):
         return self._write(lambda base: records.mark(kind, self._now(base), value, number))

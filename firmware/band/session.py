@@ -1,6 +1,7 @@
 # A dock session: answers a station's messages until it says BYE or falls silent.
 
 import micropython
+
 from wire import frames, messages
 from wire.compat import const
 
@@ -116,9 +117,7 @@ class Session:
             s, ms = band.clock.run()
             utc_s, utc_ms = band.clock.utc()
             self._send(
-                messages.clock_now(
-                    band.clock.boot_id, s, ms, utc_s, utc_ms, band.clock.flags()
-                )
+                messages.clock_now(band.clock.boot_id, s, ms, utc_s, utc_ms, band.clock.flags())
             )
         elif kind == messages.CLOCK_SET:
             self._say(band.set_utc(*messages.read_clock_set(payload)))

@@ -79,4 +79,6 @@ def starts_group(slot: bytes) -> bool:
 
 def tag_open(log_id: int, sector: int, slot: int, record: bytes) -> bytes:
     """Format 0 tag (8 bytes): binds a record to its place."""
-    return struct.pack("<I", _crc(struct.pack("<IIH", log_id, sector, slot) + bytes(record))) + _ZERO4
+    return (
+        struct.pack("<I", _crc(struct.pack("<IIH", log_id, sector, slot) + bytes(record))) + _ZERO4
+    )

@@ -88,11 +88,28 @@ def read_encounter(record: bytes) -> "tuple[bytes, int, int, int, int, int, int,
 
 
 def clock(
-    at_s: int, at_ms: int, source: int, flags: int, utc_s: int, utc_ms: int, error_ms: int, was_utc_s: int
+    at_s: int,
+    at_ms: int,
+    source: int,
+    flags: int,
+    utc_s: int,
+    utc_ms: int,
+    error_ms: int,
+    was_utc_s: int,
 ) -> bytes:
     """Run time and UTC (Unix) at one moment; was_utc_s: the running UTC before a set, 0 if none."""
     return struct.pack(
-        "<B3sHBBIHHI4s", CLOCK, _time3(at_s), at_ms, source, flags, utc_s, utc_ms, error_ms, was_utc_s, b""
+        "<B3sHBBIHHI4s",
+        CLOCK,
+        _time3(at_s),
+        at_ms,
+        source,
+        flags,
+        utc_s,
+        utc_ms,
+        error_ms,
+        was_utc_s,
+        b"",
     )
 
 

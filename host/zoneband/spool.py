@@ -67,8 +67,9 @@ class Spool:
                     yield self._db
             except sqlite3.OperationalError as error:
                 raise UserError(
-                    _("Cannot write the spool ({error}). Free some disk space, then dock again.")
-                    .format(error=error)
+                    _(
+                        "Cannot write the spool ({error}). Free some disk space, then dock again."
+                    ).format(error=error)
                 ) from error
 
     def add(self, data: bytes) -> str:

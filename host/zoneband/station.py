@@ -49,7 +49,7 @@ def need(data: Path) -> Station:
     found = load(data)
     if found is None:
         raise UserError(
-            _("This station has no server yet. Run: zoneband station init --server URL --name NAME"),
+            _("This station has no server yet. Run: zoneband station init"),
             ExitCode.USAGE,
         )
     return found

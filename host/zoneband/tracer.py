@@ -25,7 +25,7 @@ class Tracer:
             token = path.read_text(encoding="ascii").strip()
         if token is None:
             raise UserError(
-                _("Give the tracers' token: --token TOKEN (it lies in the server's data directory)."),
+                _("Give --token TOKEN: it is the file tracer-token in the server's data."),
                 ExitCode.USAGE,
             )
         self._token = token
@@ -46,7 +46,9 @@ class Tracer:
         if answer.status_code in (401, 403):
             raise UserError(_("The server refuses this token."))
         if answer.status_code in (400, 422):
-            raise UserError(_("The server cannot read this: check serial and dates."), ExitCode.USAGE)
+            raise UserError(
+                _("The server cannot read this: check serial and dates."), ExitCode.USAGE
+            )
         if answer.is_error:
             raise UserError(_("The server answered {code}.").format(code=answer.status_code))
         return answer.json()

@@ -116,7 +116,9 @@ class Uploader:
                     done.problem = ""
                     return True
                 if answer.status_code in (401, 403):
-                    done.problem = _("The server does not know this station. Run: zoneband station init")
+                    done.problem = _(
+                        "The server does not know this station. Run: zoneband station init"
+                    )
                     return False
                 if answer.status_code in (400, 413, 422):
                     self._spool.refused(name, f"{answer.status_code} {answer.text[:200]}")

@@ -1,9 +1,10 @@
-"""Run time is the band's own; running UTC is bounded, marked when doubtful, and survives a reset."""
+"""Run time is the band's own; running UTC is bounded, and marked when it is in doubt."""
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from band import memory
 from band.clock import Clock
-from hypothesis import given
-from hypothesis import strategies as st
 from wire import messages
 
 NOON = 1_793_000_000  # a time in 2026

@@ -43,7 +43,9 @@ def command(
 ) -> None:
     """Measure and print one table; exit 1 when a bar is not held."""
     table = _load()
-    names = [n for n in only.split(",") if n] or [n for n, r in table.items() if large or not r.large]
+    names = [n for n in only.split(",") if n] or [
+        n for n, r in table.items() if large or not r.large
+    ]
     unknown = [n for n in names if n not in table]
     if unknown:
         raise UserError(

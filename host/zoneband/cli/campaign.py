@@ -42,7 +42,11 @@ def demo(
                 mistakes = [error.message]
         wrong += bool(mistakes)
         spent = time.monotonic() - began
-        console.print(f"{seed:5d}  {spent:5.1f} s  {'✗ ' + '; '.join(mistakes) if mistakes else '✓'}")
-    console.print(_("{right} of {count} stories traced right.").format(right=count - wrong, count=count))
+        console.print(
+            f"{seed:5d}  {spent:5.1f} s  {'✗ ' + '; '.join(mistakes) if mistakes else '✓'}"
+        )
+    console.print(
+        _("{right} of {count} stories traced right.").format(right=count - wrong, count=count)
+    )
     if wrong:
         raise typer.Exit(ExitCode.WRONG)

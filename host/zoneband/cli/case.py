@@ -19,7 +19,9 @@ def root() -> None:
 def add(
     band: Annotated[str, typer.Argument(help=_("Serial of the band."))],
     onset: Annotated[str, typer.Option(metavar="DATE", help=_("First day of illness."))],
-    server: Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
+    ] = None,
     token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
     data: Data = None,
 ) -> None:

@@ -16,9 +16,7 @@ from zoneband.i18n import _
 
 
 def command(
-    seed: Annotated[
-        int | None, typer.Option(help=_("The same seed gives the same story."))
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help=_("The same seed gives the same story."))] = None,
     data: Data = None,
 ) -> None:
     """Live a story, trace its case, and hold the answer against the truth."""
@@ -34,14 +32,14 @@ def command(
     console = Console(highlight=False)
     yesterday = int(time.time()) // 86400 * 86400 - 86400
     tale = story.make(seed, yesterday)
-    console.print(_("Story {seed}. The same again: ./zoneband demo --seed {seed}").format(seed=seed))
+    console.print(
+        _("Story {seed}. The same again: ./zoneband demo --seed {seed}").format(seed=seed)
+    )
     with Progress(
         TextColumn("{task.description}"), BarColumn(), console=console, transient=True
     ) as bar:
         task = bar.add_task(_("the story"), total=1.0)
-        run = StoryRun(
-            tale, where, console.print, lambda share: bar.update(task, completed=share)
-        )
+        run = StoryRun(tale, where, console.print, lambda share: bar.update(task, completed=share))
         facts = run.run()
     outcome = check.compare(tale, facts.trace)
     page = where / "story.html"

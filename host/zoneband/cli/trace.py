@@ -20,7 +20,9 @@ def command(
     band: Annotated[str, typer.Argument(help=_("Serial of the case's band."))],
     begin: Annotated[str, typer.Option("--from", metavar="DATE", help=_("First day (Vietnam)."))],
     end: Annotated[str, typer.Option("--to", metavar="DATE", help=_("Last day, included."))],
-    server: Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
+    ] = None,
     token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
     as_json: Json = False,
     data: Data = None,
@@ -29,7 +31,9 @@ def command(
     from zoneband.tracer import Tracer
 
     path = f"/v1/traces/{quote(band.upper(), safe='')}"
-    found = Tracer(data_dir(data), server, token).ask("GET", path, params={"from": begin, "to": end})
+    found = Tracer(data_dir(data), server, token).ask(
+        "GET", path, params={"from": begin, "to": end}
+    )
     if as_json:
         print(json.dumps(found))
     else:

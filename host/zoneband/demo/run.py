@@ -231,9 +231,7 @@ class StoryRun:
         )
         day = onset.isoformat()
         with upload.client(url, token, None) as http:
-            answer = http.get(
-                f"/v1/traces/{story.case.serial}", params={"from": day, "to": day}
-            )
+            answer = http.get(f"/v1/traces/{story.case.serial}", params={"from": day, "to": day})
         if answer.is_error:
             raise UserError(_("The server answered {code}.").format(code=answer.status_code))
         found = answer.json()

@@ -184,7 +184,9 @@ def make_app(directory: Path) -> FastAPI:
 
     @app.get("/v1/traces/{serial}", dependencies=[Depends(tracer)])
     def trace(  # pyright: ignore[reportUnusedFunction]
-        serial: str, begin: Annotated[str, Query(alias="from")], end: Annotated[str, Query(alias="to")]
+        serial: str,
+        begin: Annotated[str, Query(alias="from")],
+        end: Annotated[str, Query(alias="to")],
     ) -> dict[str, Any]:
         try:
             from_s, to_s = moment(begin, False), moment(end, True)

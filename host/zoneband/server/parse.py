@@ -86,7 +86,9 @@ def _group(slots: dict[int, bytes], at: int) -> tuple[int, int, bytes] | None:
     return log.unpack_group(b"".join(parts))
 
 
-def encounters(parsed: Parsed) -> Iterator[tuple[Placed, tuple[bytes, int, int, int, int, int, int, int]]]:
+def encounters(
+    parsed: Parsed,
+) -> Iterator[tuple[Placed, tuple[bytes, int, int, int, int, int, int, int]]]:
     """(place, fields of wire.records.read_encounter) of every encounter."""
     for placed in parsed.records:
         if placed.record[0] == records.ENCOUNTER:

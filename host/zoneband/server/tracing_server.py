@@ -19,8 +19,8 @@ from zoneband import batch as batches
 from zoneband.server import ledger, parse, store
 from zoneband.server.identities import Identities
 from zoneband.server.timeline import Point, Timeline
-from zoneband.tracing.rule import Rule, judge
 from zoneband.tracing.query import Evidence, evidence
+from zoneband.tracing.rule import Rule, judge
 from zoneband.wire import log, receipt, records
 
 
@@ -419,9 +419,7 @@ class TracingServer:
             band = self._band(db, serial)
             if band is None:
                 raise Unknown
-            names = {
-                row["id"]: row for row in db.execute(select(ledger.bands)).mappings().all()
-            }
+            names = {row["id"]: row for row in db.execute(select(ledger.bands)).mappings().all()}
             first, last = from_s // 86400 - 1, to_s // 86400
             paths = db.execute(
                 select(ledger.segments.c.path).where(

@@ -26,7 +26,7 @@ STDIN_RING = 260
 STDOUT_CHUNK, STDOUT_TICK_S = 128, 0.01
 HEAP = "110wK"
 _VM_DIR = Path(__file__).parent / "vm"
-FIRMWARE = Path(__file__).parents[3] / "firmware"
+FIRMWARE = Path(__file__).parents[1] / "firmware"
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 

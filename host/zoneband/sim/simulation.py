@@ -116,9 +116,7 @@ class Simulation:
         self, name: str, x: float, y: float, provision: Provision | None = None
     ) -> VirtualBand:
         """A new band at a place (metres), provisioned and switched on."""
-        made = VirtualBand(
-            len(self.bands), name, self.directory / name, self._air_path, self.seed
-        )
+        made = VirtualBand(len(self.bands), name, self.directory / name, self._air_path, self.seed)
         made.x, made.y = x, y
         if provision is not None:
             made.provision(provision)
@@ -445,9 +443,7 @@ class Simulation:
                 for other in self.bands
                 if other is not band and other.controller is not None
             ]
-            for heard in hear(
-                self.seed, band.index, channel, from_us, to_us, senders, self.loss
-            ):
+            for heard in hear(self.seed, band.index, channel, from_us, to_us, senders, self.loss):
                 at = heard.at_us
                 deaf_from, deaf_to = band.deaf_us
                 begin = max(at, band.report_free_us)

@@ -10,10 +10,10 @@
 Differs from hardware: the handler runs while the band waits, never in the middle of other code.
 """
 
+import os
 import struct
 
 import _air
-import os
 
 _STATUS = 0x0F
 _COMPLETE = 0x0E
