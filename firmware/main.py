@@ -24,14 +24,14 @@ from band.store import Store
 
 
 def partition(label):
-    return esp32.Partition.find(type=esp32.Partition.TYPE_DATA, label=label)[0]
+    return esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)[0]
 
 
 def make():
     config = Config()
     clock = Clock(time.ticks_ms, time.ticks_diff, time.time)
     store = Store(esp32.NVS("zoneband"))
-    encounters = Encounters(config.table_slots)
+    encounters = Encounters(config.table_slots, config.silent_s)
     radio = Radio(bluetooth.BLE(), config, encounters, clock.run_s)
     log = BandLog(partition("bandlog"), store, app.random_u32)
     keys = BandKeys(partition("bandkeys"))

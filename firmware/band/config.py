@@ -16,6 +16,12 @@ RANGES = {
 
 
 class Config:
+    adv_interval_ms = 0
+    window_ms = 0
+    period_ms = 0
+    silent_s = 0
+    table_slots = 0
+
     def __init__(self, path="config.json"):
         self._path = path
         self.problem = ""

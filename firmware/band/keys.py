@@ -114,7 +114,7 @@ class BandKeys:
         return bluezone.id_of(self._slot_key)
 
     def _step(self, day, slot):
-        at, key = self._slot, self._slot_key
+        at, key, day_key = self._slot, self._slot_key, b""
         if day > self._day:
             day_key = self._next_day_key
             for _ in range(day - self._day - 1):

@@ -1,7 +1,7 @@
 """`const` for both Pythons: MicroPython folds it when it compiles, CPython has no such function."""
 
 try:
-    from micropython import const
+    from micropython import const  # pyright: ignore[reportAssignmentType]
 except ImportError:
 
     def const(value: int) -> int:

@@ -1,5 +1,6 @@
 """`zoneband ids`: rotating IDs of a base key, and vector files."""
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
@@ -69,6 +70,12 @@ def check(vectors: list[dict[str, Any]]) -> tuple[list[str], int]:
             if key.hex().upper() != each["daily_key"]:
                 wrong.append(f"{vector['name']} day {each['day_offset']}: day key")
             ids = bluezone.day_ids(key, vector["max_per_day"])
+            whole = vector.get("all_ids_sha256_day0")
+            if whole and each["day_offset"] == 0:
+                count += len(ids) - len(each["ids"])
+                text = b"".join(ids).hex().upper().encode()
+                if hashlib.sha256(text).hexdigest() != whole:
+                    wrong.append(f"{vector['name']} day 0: hash of all IDs")
             for one in each["ids"]:
                 count += 1
                 if ids[one["slot"]].hex().upper() != one["bluezone_id"]:

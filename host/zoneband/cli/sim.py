@@ -31,8 +31,8 @@ def up(
     with tempfile.TemporaryDirectory(prefix="zoneband-sim") as folder:
         with Simulation(Path(folder), seed, start_s, realtime) as sim:
             for n in range(count):
-                keys = [secrets.token_bytes(32) for _k in range(3)]
-                facts = Provision(f"ZB-{n:04d}-0000", start_s // 86400, *keys)
+                base, dock, receipt = (secrets.token_bytes(32) for _k in range(3))
+                facts = Provision(f"ZB-{n:04d}-0000", start_s // 86400, base, dock, receipt)
                 band = sim.add_band(facts.serial, float(n), 0.0, facts)
                 print(facts.serial, sim.plug(band), flush=True)
             sim.run_on()

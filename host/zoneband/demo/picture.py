@@ -108,6 +108,7 @@ def page(story: Story, rows: list[Row], path: Path) -> None:
     title = _("Who met {name}?").format(name=story.case.name)
     date = datetime.fromtimestamp(story.start_utc_s, UTC).astimezone(_VIETNAM)
     head = f"{title} – {date.strftime('%d/%m/%Y')}"
+    intro = _("Upper bar: what happened. Lower bar: what the bands' logs say.")
     wide = _LEFT + _WIDE + 240
     body = "\n".join(out)
     path.write_text(
@@ -121,7 +122,7 @@ text {{ font-size: 13px; fill: #222; }}
 .call {{ fill: #a93226; font-weight: 700; }} .free {{ fill: #1e6e3a; font-weight: 600; }}
 line {{ stroke: #ddd; }}
 </style></head><body><h1>{escape(head)}</h1>
-<p>{escape(_("Upper bar: what happened. Lower bar: what the bands' logs say."))}</p>
+<p>{escape(intro)}</p>
 <svg viewBox="0 0 {wide} {height}" role="img" aria-label="{escape(title)}">
 {body}
 </svg></body></html>

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -49,7 +49,7 @@ class Facts:
 
 
 @contextmanager
-def _server(data: Path) -> Iterator[str]:
+def _server(data: Path) -> Generator[str]:
     """A tracing server in a process of its own; its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -134,10 +134,10 @@ class StoryRun:
     def _hand_out(self, sim: Simulation, spool: Spool, settings: Station) -> None:
         story = self._story
         for actor in story.actors:
-            keys = [self._rng.randbytes(32) for _n in range(3)]
+            base, dock, receipt = (self._rng.randbytes(32) for _n in range(3))
             day = story.start_utc_s // 86400
             stay = actor.at(0)
-            facts = Provision(actor.serial, day, *keys)
+            facts = Provision(actor.serial, day, base, dock, receipt)
             band = sim.add_band(actor.serial, stay.x, stay.y, facts)
             self._bands[actor.serial] = band
             body = {
@@ -145,9 +145,9 @@ class StoryRun:
                 "board": facts.board,
                 "role": "venue" if actor.venue else "band",
                 "base_day": datetime.fromtimestamp(day * 86400, UTC).date().isoformat(),
-                "base_key": keys[0].hex(),
-                "dock_key": keys[1].hex(),
-                "receipt_key": keys[2].hex(),
+                "base_key": base.hex(),
+                "dock_key": dock.hex(),
+                "receipt_key": receipt.hex(),
             }
             self._post(settings.server, settings.token, "/v1/enrolments", body)
             self._say(f"  {actor.serial}  {actor.name}, {actor.part}")

@@ -70,6 +70,17 @@ def moment(value: str, end: bool) -> int:
     return int(at.astimezone(UTC).timestamp())
 
 
+def token(authorization: Annotated[str | None, Header()] = None) -> str:
+    """The caller's bearer token."""
+    kind, _, value = (authorization or "").partition(" ")
+    if kind != "Bearer" or not value:
+        raise Problem(401, "a token is needed")
+    return value
+
+
+Token = Annotated[str, Depends(token)]
+
+
 def make_app(directory: Path) -> FastAPI:
     """The application over one data directory."""
     server = TracingServer(directory)
@@ -94,14 +105,6 @@ def make_app(directory: Path) -> FastAPI:
         if "full" in str(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})
-
-    def token(authorization: Annotated[str | None, Header()] = None) -> str:
-        kind, _, value = (authorization or "").partition(" ")
-        if kind != "Bearer" or not value:
-            raise Problem(401, "a token is needed")
-        return value
-
-    Token = Annotated[str, Depends(token)]
 
     def station(value: Token) -> str:
         name = server.station_of(value)

@@ -73,4 +73,4 @@ def write(root: Path, day: int, name: str, rows: Sequence[Row]) -> str:
 
 def read(root: Path, path: str) -> list[Row]:
     """The rows of one segment."""
-    return [Row(**row) for row in pq.read_table(root / path, partitioning=None).to_pylist()]
+    return [Row(**row) for row in pq.ParquetFile(root / path).read().to_pylist()]

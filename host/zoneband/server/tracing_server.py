@@ -97,7 +97,10 @@ class TracingServer:
                     if any(known[k] != v for k, v in values.items()):
                         raise Conflict
                     return False
-                band_id = db.execute(insert(ledger.bands).values(**values)).inserted_primary_key[0]
+                db.execute(insert(ledger.bands).values(**values))
+                band_id = db.execute(
+                    select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
+                ).scalar_one()
                 waiting = db.execute(
                     select(ledger.batches.c.name).where(
                         ledger.batches.c.serial == enrolment.serial, ~ledger.batches.c.ingested
@@ -111,8 +114,9 @@ class TracingServer:
         return True
 
     def _band(self, db: Connection, serial: str) -> Mapping[str, Any] | None:
-        row = db.execute(select(ledger.bands).where(ledger.bands.c.serial == serial))
-        return row.mappings().first()
+        found = db.execute(select(ledger.bands).where(ledger.bands.c.serial == serial))
+        row = found.mappings().first()
+        return None if row is None else {str(key): value for key, value in row.items()}
 
     def bands(self) -> list[dict[str, Any]]:
         """Every enrolled band in short."""

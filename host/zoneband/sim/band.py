@@ -84,7 +84,7 @@ class VirtualBand:
         self.watchdog_ms = 0
         self.watchdog_generation = 0
         self.report_free_us = 0
-        self.deaf_us = (0, 0)
+        self.deaf_us: tuple[int, int] = (0, 0)
         self.power_on_us = 0
         self._seed = seed
         self._air_path = air_path

@@ -7,6 +7,7 @@ time, and `radio.hear` tells what a stretch of listening heard.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from bumble import hci
 from bumble.controller import Controller
@@ -84,19 +85,19 @@ class BandController(Controller):
         return super().on_hci_le_set_random_address_command(command)
 
     def on_hci_le_set_advertising_parameters_command(
-        self, command: hci.HCI_LE_Set_Advertising_Parameters_Command
+        self, command: Any
     ) -> hci.HCI_StatusReturnParameters:
         if self.advertising:
             return _DISALLOWED
         # Bluetooth 4.x controllers refuse less than 100 ms for what cannot be connected to.
         if command.advertising_type in (2, 3) and command.advertising_interval_min < 160:
             return hci.HCI_StatusReturnParameters(
-                hci.HCI_ErrorCode.INVALID_HCI_COMMAND_PARAMETERS_ERROR
+                hci.HCI_ErrorCode.INVALID_COMMAND_PARAMETERS_ERROR
             )
         return super().on_hci_le_set_advertising_parameters_command(command)
 
     def on_hci_le_set_advertising_enable_command(
-        self, command: hci.HCI_LE_Set_Advertising_Enable_Command
+        self, command: Any
     ) -> hci.HCI_StatusReturnParameters:
         now = self._now_us()
         if self.advertising:
@@ -121,9 +122,7 @@ class BandController(Controller):
             )
         return _SUCCESS
 
-    def on_hci_le_set_scan_enable_command(
-        self, command: hci.HCI_LE_Set_Scan_Enable_Command
-    ) -> hci.HCI_StatusReturnParameters:
+    def on_hci_le_set_scan_enable_command(self, command: Any) -> hci.HCI_StatusReturnParameters:
         now = self._now_us()
         if command.le_scan_enable and self.scan_from_us is None:
             self.scan_from_us = now
