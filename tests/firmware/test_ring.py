@@ -1,0 +1,228 @@
+"""The band log: nothing acknowledged is lost, whatever byte the power goes at."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from band.ring import BandLog
+from band.store import Store
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import MemoryNvs, NorFlash, PowerCut
+from wire import log, receipt, records
+
+KEY = b"k" * 32
+SERIAL = "ZB-TEST-0001"
+
+
+class Rig:
+    """One band's flash and NVS, through any number of power cuts."""
+
+    def __init__(self, path: Path, sectors: int = 4) -> None:
+        self.flash = NorFlash(str(path), sectors)
+        self.nvs = MemoryNvs()
+        self.boots = 0
+        self.log = self.boot(False)
+
+    def boot(self, known: bool) -> BandLog:
+        if not known:
+            self.boots += 1
+        self.log = BandLog(self.flash, Store(self.nvs), lambda: 0xC0FFEE)
+        self.log.mount(self.boots, 0, known)
+        return self.log
+
+    def add(self, n: int) -> None:
+        self.log.ready(n)
+        self.log.append(records.mark(records.DOCK, 1, 0, n))
+
+    def numbers(self, log_: BandLog | None = None) -> list[int]:
+        """What a reader that knows only wire/log.py finds, in order."""
+        ring = log_ or self.log
+        out = []
+        cursor = ring.tail
+        buf = bytearray(32)
+        while cursor < ring.head:
+            if ring.read(cursor, buf):
+                sector, slot = divmod(cursor, log.SLOTS)
+                record = bytes(buf[:24])
+                tag = log.tag_open(ring.log_id, sector, slot, record)
+                if slot and bytes(buf[24:]) == tag and record[0] == records.DOCK:
+                    out.append(records.read_mark(record)[3])
+            cursor += 1
+        return out
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path / "log.bin")
+
+
+def test_records_come_back_in_order_over_sectors_and_boots(rig: Rig) -> None:
+    for n in range(200):
+        rig.add(n)
+        if n % 60 == 59:
+            rig.boot(n % 120 == 59)
+    assert rig.numbers() == list(range(200))
+
+
+def test_a_planned_wake_burns_no_slots_and_a_loss_of_power_burns_three(rig: Rig) -> None:
+    rig.add(1)
+    head = rig.log.head
+    rig.boot(True)
+    rig.add(2)
+    assert rig.log.head == head + 1
+    rig.boot(False)
+    assert rig.log.head == head + 1
+    rig.add(3)
+    assert rig.log.head == head + 1 + 3 + 1
+
+
+def cut_everywhere(tmp_path: Path, before: int, steps: int) -> int:
+    """Cut the power after every byte of `steps` appends that follow `before` of them."""
+    total = 0
+    while True:
+        path = tmp_path / "log.bin"
+        path.unlink(missing_ok=True)
+        rig = Rig(path)
+        for n in range(before):
+            rig.add(n)
+            rig.log.prepare()
+        rig.flash.cut_after = total
+        done = before
+        try:
+            for n in range(before, before + steps):
+                rig.add(n)
+                done = n + 1
+                rig.log.prepare()
+        except PowerCut:
+            pass
+        else:
+            return total
+        rig.flash.cut_after = -1
+        rig.boot(False)
+        rig.add(1000)
+        found = rig.numbers()
+        assert found[-1] == 1000
+        kept = found[:-1]
+        # All that was acknowledged, then at most the one that was being written.
+        assert kept in (list(range(done)), list(range(done + 1))), total
+        total += 1
+
+
+def test_power_cut_at_every_byte_of_an_append(tmp_path: Path) -> None:
+    assert cut_everywhere(tmp_path, 5, 2) == 64
+
+
+def test_power_cut_at_every_byte_of_the_first_sector(tmp_path: Path) -> None:
+    assert cut_everywhere(tmp_path, 0, 1) >= 4096 + 32 + 96 + 32
+
+
+def test_power_cut_at_every_byte_of_a_sector_change(tmp_path: Path) -> None:
+    # The erase is done ahead, so the change itself is a header, a group and a record.
+    assert cut_everywhere(tmp_path, 123, 3) >= 3 * 32 + 128
+
+
+def test_a_full_ring_drops_the_oldest_and_says_what(rig: Rig) -> None:
+    lost: list[tuple[int, int]] = []
+    for n in range(700):
+        rig.add(n)
+        rig.log.prepare()
+        lost += rig.log.take_lost()
+    found = rig.numbers()
+    assert found == list(range(found[0], 700))
+    assert len(found) >= 2 * log.RECORDS_PER_SECTOR
+    assert lost[0][0] == 0
+    assert all(a[1] == b[0] for a, b in zip(lost, lost[1:], strict=False))
+    assert lost[-1][1] == rig.log.tail
+
+
+def test_what_is_receipted_is_no_loss(rig: Rig) -> None:
+    for n in range(300):
+        rig.add(n)
+    upto = rig.log.head
+    assert rig.log.receipt(0, upto, mac_for(rig, 0, upto), KEY, SERIAL)
+    assert rig.log.fill_percent() == 0
+    for n in range(200):
+        rig.add(n)
+    assert rig.log.take_lost() == []
+
+
+def mac_for(rig: Rig, first: int, upto: int) -> bytes:
+    digest = hashlib.sha256()
+    buf = bytearray(32)
+    for cursor in range(first, upto):
+        assert rig.log.read(cursor, buf) == 1
+        digest.update(buf)
+    return receipt.mac(KEY, SERIAL, rig.log.log_id, first, upto, digest.digest())
+
+
+def test_a_forged_or_displaced_receipt_changes_nothing(rig: Rig) -> None:
+    for n in range(150):
+        rig.add(n)
+    head = rig.log.head
+    good = mac_for(rig, 0, head)
+    bad = bytes([good[0] ^ 1]) + good[1:]
+    assert not rig.log.receipt(0, head, bad, KEY, SERIAL)
+    assert not rig.log.receipt(0, head, good, b"x" * 32, SERIAL)
+    assert not rig.log.receipt(0, head, good, KEY, "ZB-TEST-0002")
+    assert not rig.log.receipt(0, head - 1, good, KEY, SERIAL)
+    assert not rig.log.receipt(0, head + 1, good, KEY, SERIAL)
+    assert rig.log.receipted == 0
+    assert rig.log.receipt(0, head, good, KEY, SERIAL)
+    assert not rig.log.receipt(0, head, good, KEY, SERIAL)
+    assert rig.boot(False).receipted == head
+
+
+def test_sector_numbers_are_never_used_twice_even_on_a_blank_flash(rig: Rig) -> None:
+    for n in range(300):
+        rig.add(n)
+    last = rig.log.head // log.SLOTS
+    for block in range(4):
+        rig.flash.ioctl(6, block)
+    rig.boot(False)
+    rig.add(1)
+    assert rig.log.head // log.SLOTS > last
+    assert rig.numbers() == [1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3), st.binary(min_size=1, max_size=300), st.integers(0, 3700))
+def test_damage_costs_only_what_it_hits(tmp_path_factory, block: int, junk: bytes, at: int) -> None:
+    rig = Rig(tmp_path_factory.mktemp("ring") / "log.bin")
+    for n in range(300):
+        rig.add(n)
+    rig.flash.writeblocks(block, junk, at)
+    rig.boot(False)
+    rig.add(999)
+    found = rig.numbers()
+    assert found[-1] == 999
+    assert found == sorted(found)
+
+
+def test_a_pull_from_mid_sector_gets_header_and_groups(rig: Rig) -> None:
+    rig.add(0)
+    rig.boot(False)
+    for n in range(20):
+        rig.add(n)
+    assert rig.log.preamble(15) == [(0, 1), (1, 3), (5, 3)]
+    assert rig.log.preamble(128) == []
+
+
+def test_the_last_clock_mark_is_found_again(rig: Rig) -> None:
+    assert rig.log.last_clock() is None
+    base = rig.log.ready(50)
+    rig.log.append(records.clock(50 - base, 0, records.SOURCE_RUNNING, 0, 1_800_000_000, 0, 0, 0))
+    for n in range(150):
+        rig.add(n)
+    rig.boot(False)
+    assert rig.log.last_clock() == (50, 1, 1_800_000_000)
+
+
+def test_bytes_and_erases_per_record_stay_within_their_bars(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "log.bin", sectors=64)
+    count = 124 * 60
+    for n in range(count):
+        rig.add(n)
+        rig.log.prepare()
+    assert rig.flash.programmed / (count * 32) <= 1.04
+    assert sum(rig.flash.erases) / (count / 124) <= 1.02
