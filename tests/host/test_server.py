@@ -1,0 +1,288 @@
+"""The tracing server: takes logs once, in any order, from anybody, and loses none."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from band.ring import BandLog
+from band.store import Store
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from support import MemoryNvs, NorFlash
+from zoneband import batch as batches
+from zoneband.batch import BatchHeader
+from zoneband.errors import UserError
+from zoneband.server import ledger
+from zoneband.server.app import make_app, moment
+from zoneband.wire import bluezone, records
+
+DAY = 20_760
+NOON = DAY * 86_400 + 5 * 3600  # 12:00 in Vietnam
+A, B, C = "ZB-AAAA-0001", "ZB-BBBB-0002", "ZB-CCCC-0003"
+
+
+def key(serial: str) -> bytes:
+    return hashlib.sha256(serial.encode()).digest()
+
+
+def id_of(serial: str, utc_s: int) -> bytes:
+    return bluezone.day_ids(key(serial))[bluezone.slot_at(utc_s)]
+
+
+class BandBook:
+    """A band's log as its own firmware writes it; run time 0 is NOON less an hour."""
+
+    def __init__(self, serial: str, path: Path, boot_s: int = NOON - 3600) -> None:
+        self.serial = serial
+        self.boot_s = boot_s
+        store = Store(MemoryNvs())
+        self.log = BandLog(NorFlash(str(path / f"{serial}.bin"), 8), store, lambda: 77)
+        self.log.mount(5, 0, False)
+
+    def met(self, other: str, utc_s: int, minutes: int, rssi: int, id_s: int | None = None) -> None:
+        """Encounters of five minutes each, as a band writes them."""
+        for start in range(utc_s, utc_s + minutes * 60, 300):
+            run_s = start - self.boot_s
+            base = self.log.ready(run_s + 300)
+            rid = id_of(other, start if id_s is None else id_s)
+            self.log.append(
+                records.encounter(rid, run_s - base, 298, 70, rssi, rssi + 8, 0xFFF, 6)
+            )
+
+    def mark(self, kind: int, utc_s: int, value: int, number: int) -> None:
+        base = self.log.ready(utc_s - self.boot_s)
+        self.log.append(records.mark(kind, utc_s - self.boot_s - base, value, number))
+
+    def batch(self, first: int = 0, **changes: Any) -> bytes:
+        head = self.log.head
+        chunks = []
+        cursor = first
+        while cursor < head:
+            buf = bytearray(30 * 32)
+            n = self.log.read(cursor, buf)
+            chunks.append((cursor, bytes(buf[: n * 32])))
+            cursor += n
+        run_s = NOON + 6 * 3600 - self.boot_s
+        values: dict[str, Any] = dict(
+            serial=self.serial, board="virtual", firmware="0.1.0", station="st",
+            log_id=self.log.log_id, receipted=first, first=first, end=head, boot_id=5,
+            run_s=run_s, run_ms=0, utc_s=self.boot_s + run_s, utc_ms=0, error_ms=3,
+            vouched=True, state=records.ISSUED, battery_mv=3900,
+        )  # fmt: skip
+        return batches.pack(BatchHeader(**(values | changes)), chunks)
+
+
+class Bench:
+    """A server in a directory, spoken to over its HTTP interface."""
+
+    def __init__(self, path: Path) -> None:
+        self.http = TestClient(
+            make_app(path), client=("127.0.0.1", 1), raise_server_exceptions=False
+        )
+        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
+        self.station = {"Authorization": f"Bearer {token}"}
+        tracer = (path / "tracer-token").read_text()
+        self.tracer = {"Authorization": f"Bearer {tracer}"}
+
+    def enrol(self, serial: str, **changes: str) -> int:
+        body = {
+            "serial": serial, "board": "virtual",
+            "base_day": "2026-11-03", "base_key": key(serial).hex(),
+            "dock_key": "00" * 32, "receipt_key": key(serial + "r").hex(),
+        } | changes  # fmt: skip
+        return self.http.post("/v1/enrolments", json=body, headers=self.station).status_code
+
+    def put(self, data: bytes, name: str | None = None) -> Any:
+        name = name or hashlib.sha256(data).hexdigest()
+        return self.http.put(
+            f"/v1/stations/st/batches/{name}", content=data, headers=self.station
+        )
+
+    def trace(self, serial: str) -> dict[str, Any]:
+        day = "2026-11-03"
+        answer = self.http.get(
+            f"/v1/traces/{serial}", params={"from": day, "to": day}, headers=self.tracer
+        )
+        assert answer.status_code == 200, answer.text
+        return {c["serial"]: c for c in answer.json()["contacts"]}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path / "server")
+    for serial in (A, B, C):
+        assert made.enrol(serial) == 201
+    return made
+
+
+def test_the_day_is_the_tests_own() -> None:
+    assert moment("2026-11-03", False) <= NOON < moment("2026-11-03", True)
+
+
+def test_both_sides_are_pooled_and_the_rule_applied(bench: Bench, tmp_path: Path) -> None:
+    a, b = BandBook(A, tmp_path), BandBook(B, tmp_path)
+    a.met(B, NOON, 25, -66)
+    a.met(C, NOON + 3600, 60, -84)
+    b.met(A, NOON, 25, -68)
+    assert bench.put(a.batch()).status_code == 201
+    assert bench.put(b.batch()).status_code == 201
+    found = bench.trace(A)
+    assert found[B]["must_call"] and found[B]["both_sided"] and found[B]["confirmed"]
+    assert 24 <= found[B]["near_min"] <= 25.1
+    assert abs(found[B]["first_s"] - NOON) <= 1
+    assert found[B]["records"] == 10
+    assert not found[C]["must_call"] and found[C]["near_min"] == 0
+    assert 59 <= found[C]["total_min"] <= 60.1
+    assert bench.trace(B)[A]["near_min"] == found[B]["near_min"]
+
+
+def test_the_same_log_twice_and_in_overlapping_parts_counts_once(
+    bench: Bench, tmp_path: Path
+) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    data = a.batch()
+    assert bench.put(data).json()["records_new"] == 5
+    again = bench.put(data)
+    assert (again.status_code, again.json()["records_new"]) == (200, 0)
+    a.met(B, NOON + 1800, 5, -66)
+    assert bench.put(a.batch()).json()["records_new"] == 1
+    assert bench.trace(A)[B]["records"] == 6
+
+
+def test_parts_may_come_out_of_order(bench: Bench, tmp_path: Path) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    middle = a.log.head
+    whole_first = a.batch()
+    a.met(B, NOON + 1800, 10, -66)
+    header_and_group = a.batch(0)
+    late = batches.unpack(header_and_group)
+    slots = b"".join(s for _, s in late.chunks)
+    chunks = [(0, slots[: 4 * 32]), (middle, slots[middle * 32 :])]
+    second = batches.pack(late.header, chunks)
+    assert bench.put(second).json()["records_new"] == 2
+    answer = bench.put(whole_first).json()
+    assert answer["records_new"] == 5
+    assert answer["receipt"]["upto"] == a.log.head
+
+
+def test_the_receipt_is_one_that_the_band_takes(bench: Bench, tmp_path: Path) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 60, -66)
+    r = bench.put(a.batch()).json()["receipt"]
+    assert (r["first"], r["upto"]) == (0, a.log.head)
+    assert a.log.receipt(r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
+    a.met(B, NOON + 7200, 30, -66)
+    r2 = bench.put(a.batch(a.log.receipted)).json()["receipt"]
+    # The second batch starts inside a sector: its header came with the first.
+    assert r2["first"] == a.log.receipted
+
+
+def test_an_unknown_bands_log_waits_for_its_enrolment(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "server")
+    bench.enrol(A)
+    a, b = BandBook(A, tmp_path), BandBook(B, tmp_path)
+    a.met(B, NOON, 25, -66)
+    b.met(A, NOON, 25, -66)
+    assert bench.put(a.batch()).status_code == 201
+    assert bench.put(b.batch()).status_code == 202
+    assert bench.trace(A) == {}
+    assert bench.enrol(B) == 201
+    found = bench.trace(A)
+    assert found[B]["records"] == 10
+    assert found[B]["must_call"]
+
+
+def test_a_replayed_id_is_shown_as_unconfirmed(bench: Bench, tmp_path: Path) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -60, id_s=NOON - 4 * 3600)
+    bench.put(a.batch())
+    assert bench.trace(A)[B]["confirmed"] is False
+
+
+def test_two_wearers_of_one_band_stay_two(bench: Bench, tmp_path: Path) -> None:
+    a, b = BandBook(A, tmp_path), BandBook(B, tmp_path)
+    b.mark(records.STATE, NOON - 600, records.ISSUED, 1)
+    b.mark(records.STATE, NOON + 3600, records.RETURNED, 1)
+    b.mark(records.STATE, NOON + 4000, records.ISSUED, 2)
+    a.met(B, NOON, 20, -66)
+    a.met(B, NOON + 7200, 20, -66)
+    bench.put(a.batch())
+    bench.put(b.batch())
+    answer = bench.http.get(
+        f"/v1/traces/{A}", params={"from": "2026-11-03", "to": "2026-11-03"}, headers=bench.tracer
+    ).json()
+    assert sorted(c["holder"] for c in answer["contacts"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda d: d[:-7], lambda d: d[:40], lambda d: b"", lambda d: b"ZBBATCH1" + b"\xff" * 300],
+)
+def test_cut_and_foreign_bodies_are_refused(bench: Bench, tmp_path: Path, spoil: Any) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    assert bench.put(spoil(a.batch())).status_code == 400
+    assert bench.trace(A) == {}
+
+
+def test_a_wrong_hash_is_refused(bench: Bench, tmp_path: Path) -> None:
+    assert bench.put(BandBook(A, tmp_path).batch(), "0" * 64).status_code == 422
+
+
+def test_a_hundred_megabytes_of_zeros_are_refused_without_being_read(bench: Bench) -> None:
+    sent = 0
+
+    def zeros() -> Any:
+        nonlocal sent
+        for _ in range(1600):
+            sent += 65536
+            yield bytes(65536)
+
+    answer = bench.http.put(
+        "/v1/stations/st/batches/" + "0" * 64, content=zeros(), headers=bench.station
+    )
+    assert answer.status_code == 413
+
+
+def test_altered_slots_are_counted_and_not_believed(bench: Bench, tmp_path: Path) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    whole = batches.unpack(a.batch())
+    slots = bytearray(whole.chunks[0][1])
+    slots[5 * 32 + 3] ^= 1
+    bench.put(batches.pack(whole.header, [(0, bytes(slots))]))
+    assert bench.trace(A)[B]["records"] == 4
+    state = bench.http.get(f"/v1/bands/{A}", headers=bench.tracer).json()
+    assert state["logs"][0]["bad_slots"] == 1
+
+
+def test_tokens_open_only_their_own_doors(bench: Bench) -> None:
+    assert bench.http.get("/v1/bands").status_code == 401
+    assert bench.http.get("/v1/bands", headers=bench.station).status_code == 403
+    away = TestClient(bench.http.app, client=("10.0.0.9", 1))
+    assert away.post("/v1/stations", json={"name": "x", "code": "no"}).status_code == 403
+    assert bench.enrol(A) == 200
+    assert bench.enrol(A, base_key="11" * 32) == 409
+    assert bench.enrol("not a serial") == 422
+
+
+def test_a_ledger_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    engine = ledger.open_ledger(tmp_path)
+    with engine.begin() as db:
+        db.execute(text("PRAGMA user_version=99"))
+    with pytest.raises(UserError):
+        ledger.open_ledger(tmp_path)
+
+
+def test_skewed_clocks_are_straightened(bench: Bench, tmp_path: Path) -> None:
+    # This band's run time began at another moment; only its clock pair tells.
+    a = BandBook(A, tmp_path, boot_s=NOON - 200_000)
+    a.met(B, NOON, 25, -66)
+    bench.put(a.batch())
+    assert abs(bench.trace(A)[B]["first_s"] - NOON) <= 1
+    assert bench.trace(A)[B]["confirmed"]
+
+
