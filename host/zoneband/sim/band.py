@@ -31,9 +31,27 @@ FIRMWARE = Path(__file__).parents[1] / "firmware"
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
 
+_HAND_OUT = """
+from band import app
+from band.ring import BandLog
+from band.store import Store
+from wire import records
+store = Store(esp32.NVS("zoneband"))
+store.put("state", records.ISSUED)
+store.put("issue", 1)
+log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32)
+log.mount(1, 0, False)
+log.ready(0)
+log.append(records.clock(0, 0, records.SOURCE_RUNNING, 0, {utc_s}, 0, 0, 0))
+"""
+
+
 @dataclass(frozen=True)
 class Provision:
-    """What makes a band one of ours; keys are 32 bytes, day counts from 1970."""
+    """What makes a band one of ours; keys are 32 bytes, day counts from 1970.
+
+    With issued_utc_s it is handed out already, as after a dock at that time (Unix seconds) and a
+    loss of power: a start that needs no cable, and so no wall clock."""
 
     serial: str
     day: int
@@ -41,6 +59,7 @@ class Provision:
     dock_key: bytes
     receipt_key: bytes
     board: str = "virtual"
+    issued_utc_s: int | None = None
 
 
 @dataclass
@@ -126,6 +145,8 @@ class VirtualBand:
             f"provision(esp32, {facts.serial!r}, {board!r}, {facts.day}, "
             f"{facts.base_key.hex()!r}, {facts.dock_key.hex()!r}, {facts.receipt_key.hex()!r})\n"
         )
+        if facts.issued_utc_s is not None:
+            code += _HAND_OUT.format(utc_s=facts.issued_utc_s)
         done = subprocess.run(
             [_find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
             cwd=self.root,

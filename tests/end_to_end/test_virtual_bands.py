@@ -1,0 +1,263 @@
+"""The firmware on the real VM, in the air, on the cable: what an ESP32 would do, it does here."""
+
+import multiprocessing
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from zoneband import batch as batches
+from zoneband.dock.job import ISSUE, RETURN, DockJob, DockResult, Outcome
+from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.session import BandSession, NoBand, Refused
+from zoneband.server.parse import encounters, parse
+from zoneband.sim.simulation import Provision, Simulation, VirtualBand
+from zoneband.spool import Spool
+from zoneband.wire import messages, records
+
+START = 1_793_682_000
+
+
+class Street:
+    """Some issued bands and a station's spool."""
+
+    def __init__(self, path: Path, places: list[float], seed: int = 1) -> None:
+        self.sim = Simulation(path / "sim", seed, START, loss=0.3)
+        self.sim.__enter__()
+        self.spool = Spool(path / "station")
+        self.bands: list[VirtualBand] = []
+        for n, x in enumerate(places):
+            keys = [bytes([n + 1, k] * 16) for k in range(3)]
+            facts = Provision(f"ZB-000{n}-0000", START // 86400, keys[0], keys[1], keys[2])
+            self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
+
+    def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:
+        port = self.sim.plug(band)
+        self.sim.run_on()
+        result = DockJob(port, self.spool, "st", True, state=state, utc=self.utc).run()
+        self.sim.hold()
+        return result
+
+    def utc(self) -> float:
+        return START + self.sim.now_s
+
+    def issue(self) -> None:
+        for band in self.bands:
+            assert self.dock(band, (ISSUE, 1)).outcome == Outcome.DONE.value
+            self.sim.unplug(band)
+
+    def heard(self, band: VirtualBand) -> list[tuple[bytes, int, int, int, int, int, int, int]]:
+        out = []
+        seen = set()
+        for name in self.spool.waiting():
+            batch = batches.unpack(self.spool.data(name))
+            if batch.header.serial == band.name:
+                for placed, fields in encounters(parse(batch)):
+                    if (placed.sector, placed.slot) not in seen:
+                        seen.add((placed.sector, placed.slot))
+                        out.append(fields)
+        return out
+
+    def later(self, seconds: float) -> None:
+        self.sim.run_until(self.sim.now_s + seconds)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    made = Street(tmp_path, [0.0, 1.0])
+    yield made
+    made.sim.__exit__()
+
+
+def test_two_bands_meet_and_each_has_the_other_in_its_log(street: Street) -> None:
+    street.issue()
+    street.later(1500)
+    for band in street.bands:
+        assert street.dock(band).outcome == Outcome.DONE.value
+        found = street.heard(band)
+        assert sum(f[2] for f in found) > 1300
+        assert len({f[0] for f in found}) in (2, 3)
+        assert all(-90 < f[4] < -45 for f in found)
+
+
+def test_a_band_that_is_not_issued_returned_or_docked_is_nobodys_contact(street: Street) -> None:
+    a, b = street.bands
+    street.dock(a, (ISSUE, 1))
+    street.sim.unplug(a)
+    street.later(900)  # b is new
+    street.dock(b, (ISSUE, 1))
+    street.later(900)  # b stays in its cradle
+    street.sim.unplug(b)
+    street.dock(b, (RETURN, 1))
+    street.sim.unplug(b)
+    street.later(900)  # b is returned
+    street.dock(a)
+    assert street.heard(a) == []
+
+
+def test_address_and_id_change_in_the_same_step(street: Street) -> None:
+    street.issue()
+    street.later(2000)
+    for band in street.bands:
+        assert band.controller is not None
+        segments = band.controller.segments
+        pairs = {(s.address, s.data) for s in segments}
+        assert len({a for a, _ in pairs}) == len({d for _, d in pairs}) == len(pairs)
+        assert all(s.pdu_type == 2 and s.address_type == 1 for s in segments)
+        assert all(s.address[5] < 0x40 for s in segments)  # non-resolvable
+
+
+def test_a_band_alone_for_a_day_never_resets(tmp_path: Path) -> None:
+    street = Street(tmp_path, [0.0])
+    try:
+        street.issue()
+        street.later(86_400)
+        [band] = street.bands
+        assert band.stats.watchdog_resets == 0
+        assert band.stats.starts == 1
+        assert street.dock(band).outcome == Outcome.DONE.value
+    finally:
+        street.sim.__exit__()
+
+
+def _busy(stop: float) -> None:
+    while time.monotonic() < stop:
+        pass
+
+
+def flash_after_a_run(path: Path, seed: int) -> list[tuple[int, bytes]]:
+    with Simulation(path, seed, START, loss=0.3) as sim:
+        for n in range(3):
+            base, dock, receipt = (bytes([n + 1, k] * 16) for k in range(3))
+            facts = Provision(
+                f"ZB-000{n}-0000", START // 86400, base, dock, receipt, issued_utc_s=START
+            )
+            sim.add_band(facts.serial, float(n), 0.0, facts)
+        sim.run_until(1800)
+        return [
+            (band.stats.delivered, (band.directory / "bandlog.bin").read_bytes())
+            for band in sim.bands
+        ]
+
+
+def test_the_same_seed_gives_the_same_flash_whatever_the_load(tmp_path: Path) -> None:
+    first = flash_after_a_run(tmp_path / "a", 9)
+    load = [multiprocessing.Process(target=_busy, args=(time.monotonic() + 20,)) for _ in range(2)]
+    for each in load:
+        each.start()
+    second = flash_after_a_run(tmp_path / "b", 9)
+    for each in load:
+        each.kill()
+    assert all(delivered > 200 for delivered, _ in first)
+    assert first == second
+    assert flash_after_a_run(tmp_path / "c", 10) != first
+
+
+def test_power_lost_in_the_field_costs_only_open_encounters(street: Street) -> None:
+    street.issue()
+    street.later(700)
+    street.sim.power_cut(street.bands[0])
+    street.later(700)
+    assert street.dock(street.bands[0]).outcome == Outcome.DONE.value
+    found = street.heard(street.bands[0])
+    assert sum(f[2] for f in found) > 700
+
+
+def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled(
+    street: Street,
+) -> None:
+    street.issue()
+    street.later(7200)
+    band = street.bands[0]
+    for pause_s in (0.05, 0.25, 0.4):
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        timer = threading.Timer(pause_s, lambda: street.sim.unplug(band))
+        timer.start()
+        result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+        timer.join()
+        assert result.outcome != Outcome.DONE.value
+        assert result.message
+        street.sim.hold()
+    assert street.dock(band).outcome == Outcome.DONE.value
+    found = street.heard(band)
+    assert len(found) == len(set(found))
+    assert sum(f[2] for f in found) > 6500
+
+
+def test_real_mpremote_gets_in_and_out(street: Street) -> None:
+    port = street.sim.plug(street.bands[0])
+    street.sim.run_on()
+
+    def mpremote(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "mpremote", "connect", port, *words],
+            capture_output=True,
+            text=True,
+            timeout=40,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert mpremote("exec", "print(6 * 7)").strip() == "42"
+    assert "main.py" in mpremote("fs", "ls")
+    here = Path(__file__)
+    mpremote("fs", "cp", str(here), ":copied.py")
+    assert (street.bands[0].root / "copied.py").read_bytes() == here.read_bytes()
+
+
+def test_a_foreign_device_and_a_port_that_is_none_are_told_apart(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    result = DockJob("/dev/does-not-exist", spool, "st", True).run()
+    assert result.outcome == Outcome.NO_BAND.value and result.message
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    stop = threading.Event()
+
+    def babble() -> None:
+        while not stop.is_set():
+            os.write(master, os.urandom(40))
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    link = Link(os.ttyname(slave))
+    try:
+        with pytest.raises(NoBand):
+            BandSession(link).hello(1.5)
+    finally:
+        stop.set()
+        thread.join()
+        link.close()
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_session_refuses_what_it_may_not_do(street: Street) -> None:
+    street.issue()
+    port = street.sim.plug(street.bands[0])
+    street.sim.run_on()
+    link = Link(port)
+    session = BandSession(link, lambda: street.utc() + 21 * 86_400)
+    greeting = session.hello()
+    with pytest.raises(Refused) as refused:
+        session.set_clock(5)
+    assert refused.value.reason == messages.CLOCK_JUMP
+    with pytest.raises(Refused):
+        session.receipt(greeting.log_id, 0, greeting.head, bytes(32))
+    with pytest.raises(Refused):
+        session.set_state(77, 1)
+    with pytest.raises(Refused):
+        session.pull(greeting.log_id ^ 1, 0, lambda cursor, slots: None)
+    assert session.self_test() == 0
+    assert session.hello().state == records.ISSUED
+    session.bye()
+    link.close()
+    with pytest.raises(LinkLost):
+        Link("/dev/null-port")

@@ -1,0 +1,47 @@
+"""Every text that a person sees is there in both languages."""
+
+import re
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+from support import ROOT
+from zoneband import i18n
+
+HOST = ROOT / "host" / "zoneband"
+
+
+def texts() -> set[str]:
+    found = set()
+    for _, _, message, _, _ in extract_from_dir(str(HOST), keywords={"_": None}):
+        found.add(message if isinstance(message, str) else message[0])
+    return found
+
+
+def catalogue() -> dict[str, str]:
+    with (HOST / "locale/vi/LC_MESSAGES/zoneband.po").open("rb") as f:
+        entries = read_po(f)
+    assert not [m.id for m in entries if m.fuzzy and m.id]
+    return {str(m.id): str(m.string) for m in entries if m.id}
+
+
+def test_every_text_has_a_vietnamese_one_and_no_other_is_left() -> None:
+    assert texts() == set(catalogue())
+    assert len(texts()) > 100
+
+
+def test_translations_keep_what_is_filled_in() -> None:
+    for english, vietnamese in catalogue().items():
+        assert vietnamese
+        assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", vietnamese)), english
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"), [("vi_VN.UTF-8", "vi"), ("en_US.UTF-8", "en"), ("C", "en"), ("", "en")]
+)
+def test_the_language_follows_lang(monkeypatch: pytest.MonkeyPatch, env: str, wanted: str) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", env)
+    i18n.set_language(None)
+    assert i18n.language() == wanted
