@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT
+
 from zoneband.demo import check, story
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from zoneband import batch as batches
 from zoneband.dock.job import ISSUE, RETURN, DockJob, DockResult, Outcome
 from zoneband.dock.link import Link, LinkLost

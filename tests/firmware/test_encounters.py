@@ -1,9 +1,10 @@
 """Sightings become encounters: right in every figure, without allocation, whatever the crowd."""
 
-from band.encounters import Encounters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import run_in_vm
+
+from band.encounters import Encounters
 from wire import bluezone
 
 Written = list[tuple[bytes, int, int, int, int, int, int, int]]

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from band.keys import BandKeys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import NorFlash, PowerCut
+
+from band.keys import BandKeys
 from wire import bluezone
 
 BASE = bytes(range(32))

@@ -4,11 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from band.ring import BandLog
-from band.store import Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MemoryNvs, NorFlash, PowerCut
+
+from band.ring import BandLog
+from band.store import Store
 from wire import log, receipt, records
 
 KEY = b"k" * 32

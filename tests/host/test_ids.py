@@ -1,10 +1,11 @@
-"""Rotating IDs: all vectors of the Android release's generator, here, in the VM, at the terminal."""
+"""Rotating IDs: every vector of the Android release, on CPython, in the VM, at the terminal."""
 
 import json
 
 import pytest
 from support import ROOT, run_in_vm
 from typer.testing import CliRunner
+
 from zoneband.cli.ids import check
 from zoneband.cli.main import make_app
 from zoneband.errors import UserError

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from band.ring import BandLog
-from band.store import Store
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from support import MemoryNvs, NorFlash
+
+from band.ring import BandLog
+from band.store import Store
 from zoneband import batch as batches
 from zoneband.batch import BatchHeader
 from zoneband.errors import UserError
@@ -46,9 +47,7 @@ class BandBook:
             run_s = start - self.boot_s
             base = self.log.ready(run_s + 300)
             rid = id_of(other, start if id_s is None else id_s)
-            self.log.append(
-                records.encounter(rid, run_s - base, 298, 70, rssi, rssi + 8, 0xFFF, 6)
-            )
+            self.log.append(records.encounter(rid, run_s - base, 298, 70, rssi, rssi + 8, 0xFFF, 6))
 
     def mark(self, kind: int, utc_s: int, value: int, number: int) -> None:
         base = self.log.ready(utc_s - self.boot_s)
@@ -95,9 +94,7 @@ class Bench:
 
     def put(self, data: bytes, name: str | None = None) -> Any:
         name = name or hashlib.sha256(data).hexdigest()
-        return self.http.put(
-            f"/v1/stations/st/batches/{name}", content=data, headers=self.station
-        )
+        return self.http.put(f"/v1/stations/st/batches/{name}", content=data, headers=self.station)
 
     def trace(self, serial: str) -> dict[str, Any]:
         day = "2026-11-03"
@@ -284,5 +281,3 @@ def test_skewed_clocks_are_straightened(bench: Bench, tmp_path: Path) -> None:
     bench.put(a.batch())
     assert abs(bench.trace(A)[B]["first_s"] - NOON) <= 1
     assert bench.trace(A)[B]["confirmed"]
-
-
