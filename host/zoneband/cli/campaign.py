@@ -1,5 +1,6 @@
 """`zoneband campaign`: long runs."""
 
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from zoneband.cli.options import Json
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 
@@ -21,32 +23,39 @@ def root() -> None:
 
 @app.command("demo", help=_("Many stories; each must be traced right."))
 def demo(
-    count: Annotated[int, typer.Option("--seeds", min=1)] = 50,
-    first: Annotated[int, typer.Option("--first", min=0)] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help=_("How many stories."))] = 50,
+    seed: Annotated[int, typer.Option(min=0, help=_("The first story's seed."))] = 0,
+    as_json: Json = False,
 ) -> None:
     """Live the stories of many seeds."""
     from zoneband.demo import check, story
     from zoneband.demo.run import StoryRun
 
-    console = Console(highlight=False)
-    wrong = 0
+    console = Console(highlight=False, stderr=as_json)
+    failed: list[dict[str, object]] = []
     yesterday = int(time.time()) // 86400 * 86400 - 86400
-    for seed in range(first, first + count):
+    for each in range(seed, seed + rounds):
         began = time.monotonic()
-        tale = story.make(seed, yesterday)
+        tale = story.make(each, yesterday)
         with tempfile.TemporaryDirectory(prefix="zoneband-story") as folder:
             try:
                 facts = StoryRun(tale, Path(folder), lambda _line: None, lambda _s: None).run()
                 mistakes = check.compare(tale, facts.trace).mistakes
             except UserError as error:
                 mistakes = [error.message]
-        wrong += bool(mistakes)
+        if mistakes:
+            failed.append({"seed": each, "mistakes": mistakes})
         spent = time.monotonic() - began
         console.print(
-            f"{seed:5d}  {spent:5.1f} s  {'✗ ' + '; '.join(mistakes) if mistakes else '✓'}"
+            f"{each:5d}  {spent:5.1f} s  {'✗ ' + '; '.join(mistakes) if mistakes else '✓'}"
         )
-    console.print(
-        _("{right} of {count} stories traced right.").format(right=count - wrong, count=count)
-    )
-    if wrong:
+    if as_json:
+        print(json.dumps({"name": "demo", "rounds": rounds, "seed": seed, "failed": failed}))
+    else:
+        console.print(
+            _("{right} of {count} stories traced right.").format(
+                right=rounds - len(failed), count=rounds
+            )
+        )
+    if failed:
         raise typer.Exit(ExitCode.WRONG)
