@@ -59,7 +59,7 @@ def _row(story: Story, actor: Actor, contact: Mapping[str, Any] | None) -> Row:
         metres.append(None if docked else story.metres(story.case, actor, middle))
     answers = [0] * count
     for window in contact["windows"] if contact else ():
-        i = (window["start_s"] - story.start_utc_s + WINDOW_S // 2) // WINDOW_S
+        i = (window["start_s"] - story.start_utc_s) // WINDOW_S
         if 0 <= i < count:
             answers[i] = max(answers[i], 2 if window["near"] else 1)
     call = bool(contact and contact["must_call"])

@@ -53,10 +53,17 @@ def _shade(metres: float | None) -> str:
 
 
 _ANSWER_FILL = ("#f4f4f4", "#a9cce3", "#1f618d")
+_SVG_STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #222; }
+.axis, .part { fill: #666; font-size: 12px; }
+.name { font-weight: 600; font-size: 14px; }
+.call { fill: #a93226; font-weight: 700; } .free { fill: #1e6e3a; font-weight: 600; }
+line { stroke: #ddd; }
+"""
 
 
 def page(story: Story, rows: list[Row], path: Path) -> None:
-    """Write the picture as one HTML file without any outside part."""
+    """Write the picture as one HTML file without any outside part, and beside it as SVG."""
     windows = story.end_s // WINDOW_S
     cell = _WIDE / windows
     height = _TOP + _ROW * len(rows) + 60
@@ -110,25 +117,24 @@ def page(story: Story, rows: list[Row], path: Path) -> None:
     head = f"{title} – {date.strftime('%d/%m/%Y')}"
     intro = _("Upper bar: what happened. Lower bar: what the bands' logs say.")
     wide = _LEFT + _WIDE + 240
-    body = "\n".join(out)
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {height}" role="img" '
+        f'aria-label="{escape(title)}">\n<style>{_SVG_STYLE}</style>\n'
+        + "\n".join(out)
+        + "\n</svg>"
+    )
     path.write_text(
         f"""<!doctype html>
 <html><head><meta charset="utf-8"><title>{escape(head)}</title><style>
 body {{ font-family: system-ui, sans-serif; margin: 24px; color: #222; }}
 svg {{ max-width: 100%; height: auto; }}
-text {{ font-size: 13px; fill: #222; }}
-.axis, .part {{ fill: #666; font-size: 12px; }}
-.name {{ font-weight: 600; font-size: 14px; }}
-.call {{ fill: #a93226; font-weight: 700; }} .free {{ fill: #1e6e3a; font-weight: 600; }}
-line {{ stroke: #ddd; }}
 </style></head><body><h1>{escape(head)}</h1>
 <p>{escape(intro)}</p>
-<svg viewBox="0 0 {wide} {height}" role="img" aria-label="{escape(title)}">
-{body}
-</svg></body></html>
+{drawing}</body></html>
 """,
         encoding="utf-8",
     )
+    path.with_suffix(".svg").write_text(drawing, encoding="utf-8")
 
 
 def terminal(story: Story, rows: list[Row]) -> list[Text]:

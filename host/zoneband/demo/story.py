@@ -218,5 +218,5 @@ def make(seed: int, start_day_utc_s: int) -> Story:
         Verdict.BORDERLINE,
         venue=True,
     )
-    start = start_day_utc_s + START_HOUR_UTC * 3600 + rng.randrange(0, 900)
+    start = start_day_utc_s + START_HOUR_UTC * 3600 + rng.randrange(0, 900, 300)
     return Story(seed, start, end_s, (case, elder, passer, stall, nurse, relative, venue))
