@@ -17,6 +17,8 @@ DAY_S = const(86400)
 
 # Spelled without the "e" in the original: it is part of the protocol.
 _SALT = b"bluzonesubkey"
+# Which bytes of a sub-key make the ID.
+ON_AIR = (0, 4, 8, 12, 16, 18, 20, 22, 24, 26, 28, 30)
 # Legacy advertisement: flags, service UUID 0x4E56, company 0x22B5, then the ID.
 _BEACON = b"\x02\x01\x06\x03\x03\x56\x4e\x0f\xff\xb5\x22"
 BEACON_BYTES = const(23)
@@ -43,8 +45,7 @@ def next_slot_key(slot_key: bytes) -> bytes:
 
 def id_of(slot_key: bytes) -> bytes:
     """The 12 bytes of a sub-key that go on air."""
-    k = slot_key
-    return bytes((k[0], k[4], k[8], k[12], k[16], k[18], k[20], k[22], k[24], k[26], k[28], k[30]))
+    return bytes([slot_key[i] for i in ON_AIR])
 
 
 def day_ids(day_key: bytes, slots: int = SLOTS_PER_DAY) -> "list[bytes]":

@@ -49,6 +49,12 @@ class BandBook:
             rid = id_of(other, start if id_s is None else id_s)
             self.log.append(records.encounter(rid, run_s - base, 298, 70, rssi, rssi + 8, 0xFFF, 6))
 
+    def clock(self, utc_s: int, off_s: int = 0, source: int = records.SOURCE_RUNNING) -> None:
+        """A clock mark, of a clock that is off_s fast."""
+        run_s = utc_s - self.boot_s
+        base = self.log.ready(run_s)
+        self.log.append(records.clock(run_s - base, 0, source, 0, utc_s + off_s, 0, 0, 0))
+
     def mark(self, kind: int, utc_s: int, value: int, number: int) -> None:
         base = self.log.ready(utc_s - self.boot_s)
         self.log.append(records.mark(kind, utc_s - self.boot_s - base, value, number))
@@ -77,7 +83,9 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.http = TestClient(
-            make_app(path), client=("127.0.0.1", 1), raise_server_exceptions=False
+            make_app(path, lambda: NOON + 86_400),
+            client=("127.0.0.1", 1),
+            raise_server_exceptions=False,
         )
         token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
         self.station = {"Authorization": f"Bearer {token}"}
@@ -122,6 +130,8 @@ def test_both_sides_are_pooled_and_the_rule_applied(bench: Bench, tmp_path: Path
     a.met(B, NOON, 25, -66)
     a.met(C, NOON + 3600, 60, -84)
     b.met(A, NOON, 25, -68)
+    for each in (a, b):
+        each.clock(NOON)
     assert bench.put(a.batch()).status_code == 201
     assert bench.put(b.batch()).status_code == 201
     found = bench.trace(A)
@@ -197,6 +207,11 @@ def test_a_replayed_id_is_shown_as_unconfirmed(bench: Bench, tmp_path: Path) -> 
     a.met(B, NOON, 25, -60, id_s=NOON - 4 * 3600)
     bench.put(a.batch())
     assert bench.trace(A)[B]["confirmed"] is False
+    assert bench.trace(A)[B]["replay"] is False  # nothing of B itself yet
+    b = BandBook(B, tmp_path)
+    b.clock(NOON - 60)
+    bench.put(b.batch())
+    assert bench.trace(A)[B]["replay"] is True
 
 
 def test_two_wearers_of_one_band_stay_two(bench: Bench, tmp_path: Path) -> None:
@@ -269,7 +284,7 @@ def test_tokens_open_only_their_own_doors(bench: Bench) -> None:
 def test_a_ledger_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     engine = ledger.open_ledger(tmp_path)
     with engine.begin() as db:
-        db.execute(text("PRAGMA user_version=99"))
+        db.execute(text("UPDATE alembic_version SET version_num='9999'"))
     with pytest.raises(UserError):
         ledger.open_ledger(tmp_path)
 
@@ -280,4 +295,60 @@ def test_skewed_clocks_are_straightened(bench: Bench, tmp_path: Path) -> None:
     a.met(B, NOON, 25, -66)
     bench.put(a.batch())
     assert abs(bench.trace(A)[B]["first_s"] - NOON) <= 1
-    assert bench.trace(A)[B]["confirmed"]
+
+
+def test_an_id_is_held_against_its_own_bands_clock(bench: Bench, tmp_path: Path) -> None:
+    # B's clock is two hours fast, so B sends the IDs of two hours later: its own marks say so.
+    a, b = BandBook(A, tmp_path), BandBook(B, tmp_path)
+    a.met(B, NOON, 25, -66, id_s=NOON + 7200)
+    b.clock(NOON - 60, off_s=7200)
+    b.clock(NOON + 840, off_s=7200)
+    for each in (a, b):
+        bench.put(each.batch())
+    found = bench.trace(A)[B]
+    assert found["confirmed"] and not found["replay"]
+    assert abs(found["first_s"] - NOON) <= 1
+
+
+def test_times_are_mended_when_a_station_with_a_right_clock_comes(
+    bench: Bench, tmp_path: Path
+) -> None:
+    # First docked at a station that believes it is nine hours later, and says it cannot know.
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    wrong = {"utc_s": NOON + 15 * 3600, "vouched": False}
+    assert bench.put(a.batch(**wrong)).status_code == 201
+    early = bench.trace(A).get(B)
+    assert early is None or early["clock"] == 0
+    a.met(B, NOON + 1800, 5, -66)
+    assert bench.put(a.batch()).json()["records_new"] == 1
+    found = bench.trace(A)[B]
+    assert found["records"] == 6 and found["clock"] == 2
+    assert abs(found["first_s"] - NOON) <= 1
+
+
+def test_a_genuine_slot_wins_over_an_altered_one_for_the_receipt(
+    bench: Bench, tmp_path: Path
+) -> None:
+    a = BandBook(A, tmp_path)
+    a.met(B, NOON, 25, -66)
+    whole = batches.unpack(a.batch())
+    slots = bytearray(whole.chunks[0][1])
+    slots[5 * 32 + 3] ^= 1
+    bench.put(batches.pack(whole.header, [(0, bytes(slots))]))
+    r = bench.put(a.batch()).json()["receipt"]
+    assert a.log.receipt(r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
+
+
+def test_many_small_batches_become_few_files(bench: Bench, tmp_path: Path) -> None:
+    a = BandBook(A, tmp_path)
+    for n in range(40):
+        a.met(B, NOON + n * 300, 5, -66)
+        assert bench.put(a.batch()).status_code == 201
+    assert bench.trace(A)[B]["records"] == 40
+    folder = tmp_path / "server" / "encounters" / "day=2026-11-03"
+    engine = ledger.open_ledger(tmp_path / "server")
+    with engine.connect() as db:
+        named = list(db.execute(text("SELECT path FROM segments")).scalars())
+    assert len(named) < 16
+    assert len(list(folder.glob("*.parquet"))) >= len(named)

@@ -5,20 +5,12 @@ server in a process of its own over HTTP.
 """
 
 import json
-import os
 import random
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-
-import httpx2
 
 from zoneband import station as stations
 from zoneband import upload
@@ -26,6 +18,7 @@ from zoneband.demo.story import Actor, Story
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.server.process import running
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
 from zoneband.station import Station
@@ -48,41 +41,6 @@ class Facts:
     lost_reports: int
 
 
-@contextmanager
-def _server(data: Path) -> Generator[str]:
-    """A tracing server in a process of its own; its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    with (data / "server.log").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)],
-            stdout=out,
-            stderr=out,
-            env=env,
-        )
-        try:
-            _await(url, process, data)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _await(url: str, process: subprocess.Popen[bytes], data: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx2.get(f"{url}/healthz", trust_env=False, timeout=2).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise UserError(_("The server did not start; see {path}.").format(path=data / "server.log"))
-
-
 class StoryRun:
     """One story in one data directory."""
 
@@ -99,7 +57,7 @@ class StoryRun:
     def run(self) -> Facts:
         """Live it; raises UserError when a part of it fails."""
         story = self._story
-        with _server(self._data) as url:
+        with running(self._data) as url:
             self._say(_("A tracing server runs at {url}.").format(url=url))
             token = self._post(url, None, "/v1/stations", {"name": "demo"})["token"]
             settings = Station(url, "demo", token, None)

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,9 +83,9 @@ def token(authorization: Annotated[str | None, Header()] = None) -> str:
 Token = Annotated[str, Depends(token)]
 
 
-def make_app(directory: Path) -> FastAPI:
-    """The application over one data directory."""
-    server = TracingServer(directory)
+def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
+    """The application over one data directory. utc: Unix seconds now."""
+    server = TracingServer(directory, utc=utc)
     app = FastAPI(title="Zoneband tracing server", version=__version__)
 
     @app.exception_handler(Problem)

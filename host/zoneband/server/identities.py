@@ -1,53 +1,186 @@
-"""Whose was a rotating ID: tables of all enrolled bands' IDs, a day at a time."""
+"""Whose was a rotating ID: tables of all enrolled bands' IDs, a day at a time.
+
+An ID is looked for without regard to the time it was heard, over the days that a log can hold:
+a replayed ID must be known as somebody's. A day's table is sorted by an ID's first 8 bytes.
+Bands that enrol later go into small tables beside the large one, merged as they grow. A large
+day's table is kept on disk, since a start would otherwise hash for many seconds; it holds IDs
+and no keys.
+"""
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from zoneband.wire import bluezone
 
-_LOOK_BACK_DAYS = 21
+Ints = npt.NDArray[np.int64]
+IdBytes = npt.NDArray[np.uint8]  # (n, 12)
+
+LOOK_BACK_DAYS = 22
+_AHEAD_DAYS = 1
+_KEEP_FROM = 100_000  # IDs; smaller tables are made anew in no time
+_MERGE = 4
+
+
+@dataclass
+class _Part:
+    """IDs of a day, sorted by their first 8 bytes; a column each."""
+
+    high: npt.NDArray[np.uint64]
+    low: npt.NDArray[np.uint32]
+    band: npt.NDArray[np.int32]
+    slot: npt.NDArray[np.uint8]
+
+    def sorted(self) -> "_Part":
+        """The same in order."""
+        order = np.argsort(self.high)
+        return _Part(*(column[order] for column in self.columns()))
+
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """As many arrays as an ID has facts."""
+        return [self.high, self.low, self.band, self.slot]
+
+
+def _join(parts: list[_Part]) -> _Part:
+    columns = zip(*(part.columns() for part in parts), strict=True)
+    return _Part(*(np.concatenate(each) for each in columns)).sorted()
+
+
+@dataclass
+class _Day:
+    """Tables of one day, large ones first, with all bands up to the id `upto`."""
+
+    parts: list[_Part]
+    upto: int = 0
 
 
 class Identities:
-    """Looks IDs up. Enrolled bands are (band id, base day, base key)."""
+    """Looks IDs up. Not for several threads at once."""
 
-    def __init__(self) -> None:
-        self._bands: dict[int, tuple[int, bytes]] = {}
-        self._days: dict[int, dict[bytes, tuple[int, int]]] = {}
+    def __init__(self, cache: Path) -> None:
+        """cache: a directory for day tables."""
+        self._cache = cache
+        self._bands: list[tuple[int, int, bytes]] = []  # id (growing), base day, base key
+        self._days: dict[int, _Day] = {}
 
     def enrol(self, band: int, base_day: int, base_key: bytes) -> None:
-        """Add a band to every day's table that is made already."""
-        self._bands[band] = (base_day, base_key)
-        for day, table in self._days.items():
-            self._add(table, day, band)
+        """Add a band; ids only grow."""
+        self._bands.append((band, base_day, base_key))
 
-    def _add(self, table: dict[bytes, tuple[int, int]], day: int, band: int) -> None:
-        base_day, key = self._bands[band]
-        if day < base_day:
-            return
-        for _ in range(day - base_day):
-            key = bluezone.next_day_key(key)
-        for slot, rotating_id in enumerate(bluezone.day_ids(key)):
-            table[rotating_id] = (band, slot)
+    @property
+    def newest(self) -> int:
+        """Highest band id, 0 when there is none."""
+        return self._bands[-1][0] if self._bands else 0
 
-    def _table(self, day: int) -> dict[bytes, tuple[int, int]]:
+    def find(self, ids: IdBytes, heard_day: int, today: int) -> tuple[Ints, Ints]:
+        """For n IDs heard around one UTC day: band ids (-1: nobody's) and the UTC seconds at
+        which the ID's slot began (-1). today: the UTC day now, which bounds the search."""
+        high, low = _split(ids)
+        bands = np.full(len(ids), -1, np.int64)
+        due = np.full(len(ids), -1, np.int64)
+        days = range(today - LOOK_BACK_DAYS, today + _AHEAD_DAYS + 1)
+        for day in sorted(days, key=lambda d: abs(d - heard_day)):
+            open_ = np.flatnonzero(bands < 0)
+            if not len(open_):
+                break
+            for part in self._day(day).parts:
+                at, good = _look(part, high[open_], low[open_])
+                hit = open_[good]
+                bands[hit] = part.band[at[good]]
+                due[hit] = day * bluezone.DAY_S + part.slot[at[good]] * np.int64(bluezone.SLOT_S)
+        return bands, due
+
+    def _day(self, day: int) -> _Day:
         table = self._days.get(day)
         if table is None:
-            table = {}
-            for band in self._bands:
-                self._add(table, day, band)
-            self._days[day] = table
+            table = self._days[day] = self._load(day) or _Day([])
+            for old in [d for d in self._days if d < day - 2 * LOOK_BACK_DAYS]:
+                del self._days[old]
+        if table.upto < self.newest:
+            new = [b for b in self._bands if b[0] > table.upto]
+            table.upto = self.newest
+            made = _make(day, new)
+            if len(made.high):
+                table.parts.append(made)
+            while len(table.parts) > 1 and _near(*table.parts[-2:]):
+                table.parts.append(_join([table.parts.pop(), table.parts.pop()]))
+            if len(made.high) >= _KEEP_FROM:
+                self._keep(day, table)
         return table
 
-    def find(self, rotating_id: bytes, heard_s: int) -> tuple[int, bool] | None:
-        """(band id, whether the ID was due within one slot of the time it was heard), or None.
+    # --- on disk ----------------------------------------------------------------------------
 
-        An ID is looked for without regard to its time, the likely days first."""
-        today = heard_s // bluezone.DAY_S
-        days = [today, today - 1, today + 1]
-        days += [today - n for n in range(2, _LOOK_BACK_DAYS + 1)]
-        for day in days:
-            found = self._table(day).get(rotating_id)
-            if found:
-                band, slot = found
-                due = day * bluezone.DAY_S + slot * bluezone.SLOT_S
-                on_time = due - bluezone.SLOT_S <= heard_s < due + 2 * bluezone.SLOT_S
-                return band, on_time
-        return None
+    def _path(self, day: int) -> Path:
+        return self._cache / f"{day}.npz"
+
+    def _keep(self, day: int, table: _Day) -> None:
+        # A cache: without room it is simply not kept.
+        temporary = self._cache / f"{day}.new.npz"
+        with contextlib.suppress(OSError):
+            self._cache.mkdir(exist_ok=True)
+            np.savez(temporary, np.array([table.upto]), *_join(table.parts).columns())
+            temporary.replace(self._path(day))
+            for old in self._cache.glob("*.npz"):
+                if old.stem.isdigit() and int(old.stem) < day - 2 * LOOK_BACK_DAYS:
+                    old.unlink()
+
+    def _load(self, day: int) -> _Day | None:
+        try:
+            with np.load(self._path(day)) as kept:
+                upto, *columns = (kept[name] for name in kept.files)
+                part = _Part(*columns)
+        except (OSError, ValueError, TypeError, EOFError):
+            return None
+        if upto[0] > self.newest:
+            return None  # another ledger's
+        return _Day([part], int(upto[0]))
+
+
+def _near(large: _Part, small: _Part) -> bool:
+    return len(large.high) <= _MERGE * len(small.high)
+
+
+def _split(ids: IdBytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+    high = np.ascontiguousarray(ids[:, :8]).view("<u8")[:, 0]
+    return high, np.ascontiguousarray(ids[:, 8:]).view("<u4")[:, 0]
+
+
+def _look(
+    part: _Part, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint32]
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    # Two IDs that share 8 bytes stand side by side: the second is tried too.
+    at = np.searchsorted(part.high, high)
+    good = np.zeros(len(high), np.bool_)
+    for step in (1, 0):
+        place = np.minimum(at + step, len(part.high) - 1)
+        hit = (part.high[place] == high) & (part.low[place] == low)
+        at = np.where(hit, place, at)
+        good |= hit
+    return at, good
+
+
+def _make(day: int, bands: list[tuple[int, int, bytes]]) -> _Part:
+    sha256 = hashlib.sha256
+    keys: list[bytes] = []
+    owners: list[int] = []
+    for band, base_day, key in bands:
+        if day < base_day:
+            continue
+        for _ in range(day - base_day):
+            key = sha256(key).digest()
+        sub = bluezone.first_slot_key(key)
+        keys.append(sub)
+        for _ in range(bluezone.SLOTS_PER_DAY - 1):
+            sub = sha256(sub).digest()
+            keys.append(sub)
+        owners.append(band)
+    raw = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), bluezone.KEY_BYTES)
+    high, low = _split(raw[:, list(bluezone.ON_AIR)])
+    band = np.repeat(np.array(owners, np.int32), bluezone.SLOTS_PER_DAY)
+    slot = np.tile(np.arange(bluezone.SLOTS_PER_DAY, dtype=np.uint8), len(owners))
+    return _Part(high, low, band, slot).sorted()

@@ -1,11 +1,15 @@
 """The ledger: bands, stations, batches, segments, marks and cases, in SQLite.
 
-SQLAlchemy Core, so that another database can take its place. A ledger that a newer program
-wrote is refused, never guessed at.
+SQLAlchemy Core, so that another database can take its place; migrations/ brings an older ledger
+up to date. A ledger that a newer program wrote is refused, never guessed at.
 """
 
 from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,13 +24,11 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
-    text,
 )
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
 
-VERSION = 1
 meta = MetaData()
 
 bands = Table(
@@ -68,17 +70,20 @@ slots = Table(
     Column("seen", LargeBinary, nullable=False),  # 16 bytes: a bit a slot that was taken
     Column("bad", Integer, nullable=False),
 )
-clock_points = Table(
-    "clock_points",
+clock_spans = Table(
+    "clock_spans",
     meta,
     Column("id", Integer, primary_key=True),
     Column("serial", String, nullable=False, index=True),
     Column("boot_id", BigInteger, nullable=False),
+    # From run_s to until_s the offset of UTC to run time was the same.
     Column("run_s", Float, nullable=False),
-    Column("utc_s", Float, nullable=False),
+    Column("until_s", Float, nullable=False),
+    Column("utc_s", Float, nullable=False),  # at run_s
     Column("error_ms", Integer, nullable=False),
-    Column("vouched", Boolean, nullable=False),
-    UniqueConstraint("serial", "boot_id", "run_s", "vouched"),
+    Column("quality", Integer, nullable=False),  # server.timeline.Quality
+    Column("of_band", Boolean, nullable=False),  # the band's own running UTC, as its IDs follow it
+    UniqueConstraint("serial", "boot_id", "run_s", "until_s", "quality", "of_band"),
 )
 marks = Table(
     "marks",
@@ -100,7 +105,10 @@ segments = Table(
     Column("path", String, primary_key=True),
     Column("day", Integer, nullable=False, index=True),
     Column("rows", Integer, nullable=False),
+    Column("level", Integer, nullable=False),  # how often merged
     Column("unresolved", Integer, nullable=False),
+    Column("tried", Integer, nullable=False),  # newest band when these were looked up
+    Column("loose", Integer, nullable=False),  # rows whose time no station vouched for
 )
 cases = Table(
     "cases",
@@ -113,7 +121,8 @@ cases = Table(
 
 
 def open_ledger(directory: Path) -> Engine:
-    """The ledger in a directory, made when missing. Raises UserError when it is newer."""
+    """The ledger in a directory, made or migrated to this program's form. Raises UserError
+    when a newer program wrote it."""
     directory.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{directory / 'ledger.sqlite'}", connect_args={"timeout": 30})
 
@@ -124,14 +133,17 @@ def open_ledger(directory: Path) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
 
+    config = Config()
+    config.set_main_option("script_location", "zoneband.server:migrations")
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.begin() as db:
-        found = db.execute(text("PRAGMA user_version")).scalar() or 0
-        if found > VERSION:
+        found = MigrationContext.configure(db).get_current_revision()
+        if found is not None and found not in known:
             raise UserError(
                 _("The ledger in {path} is of a newer program. Update this one.").format(
                     path=directory
                 )
             )
-        meta.create_all(db)
-        db.execute(text(f"PRAGMA user_version={VERSION}"))
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")
     return engine

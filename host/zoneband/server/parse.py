@@ -6,13 +6,13 @@ counted: torn (right before a key group, where the power went) or bad.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from zoneband.batch import Batch
 from zoneband.wire import log, records
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """One record: where it stands, and the run time its own times count from."""
 
     sector: int
@@ -50,7 +50,7 @@ def _sector(log_id: int, number: int, slots: dict[int, bytes], out: Parsed) -> N
     if header is None or header[2:] != (log_id, number) or header[0] != log.FORMAT_OPEN:
         out.bad[number] = out.bad.get(number, 0) + len(slots)
         return
-    group: tuple[int, int, bytes] | None = None
+    boot_id = base_s = -1
     pending_bad = 0
     at = 1
     while at < log.SLOTS:
@@ -58,25 +58,30 @@ def _sector(log_id: int, number: int, slots: dict[int, bytes], out: Parsed) -> N
         if slot is None or slot == log.ERASED:
             at += 1
             continue
-        found = _group(slots, at)
-        if found:
+        record = slot[: log.RECORD_BYTES]
+        if boot_id >= 0 and slot[log.RECORD_BYTES :] == log.tag_open(log_id, number, at, record):
+            out.records.append(Placed(number, at, boot_id, base_s, record))
+        elif found := _group(slots, at):
             # A bad slot right before a key group is where the power went.
             out.torn += pending_bad
             pending_bad = 0
-            group = found
+            boot_id, base_s = found[:2]
             at += log.GROUP_SLOTS
             continue
-        if pending_bad:
-            out.bad[number] = out.bad.get(number, 0) + pending_bad
-            pending_bad = 0
-        record = slot[: log.RECORD_BYTES]
-        if group and slot[log.RECORD_BYTES :] == log.tag_open(log_id, number, at, record):
-            out.records.append(Placed(number, at, group[0], group[1], record))
         else:
+            _count_bad(out, number, pending_bad)
             pending_bad = 1
+            at += 1
+            continue
+        _count_bad(out, number, pending_bad)
+        pending_bad = 0
         at += 1
-    if pending_bad:
-        out.bad[number] = out.bad.get(number, 0) + pending_bad
+    _count_bad(out, number, pending_bad)
+
+
+def _count_bad(out: Parsed, sector: int, count: int) -> None:
+    if count:
+        out.bad[sector] = out.bad.get(sector, 0) + count
 
 
 def _group(slots: dict[int, bytes], at: int) -> tuple[int, int, bytes] | None:

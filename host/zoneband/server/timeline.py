@@ -1,16 +1,25 @@
 """True UTC from a band's run time, by the clock points of one boot.
 
 Between two points the band's crystal is taken to run evenly (offset and rate); outside them the
-offset of the nearest point holds. Vouched points (a station whose clock is right) count alone
-where there are any.
+offset of the nearest point holds. The best points that there are count alone: those of a station
+whose clock is right, else the band's own clock, else its own clock carried over a loss of power.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from enum import IntEnum
 
 # A crystal is good to tens of ppm: what implies more than this is no rate but a wrong point.
 _MAX_RATE = 0.002
 _NEAR_S = 1800.0
+
+
+class Quality(IntEnum):
+    """How far a clock point is to be believed."""
+
+    SUSPECT = 0
+    RUNNING = 1
+    VOUCHED = 2
 
 
 @dataclass(frozen=True)
@@ -19,16 +28,16 @@ class Point:
 
     run_s: float
     utc_s: float
-    vouched: bool
+    quality: Quality
 
 
 class Timeline:
     """Maps run time of one boot to UTC."""
 
     def __init__(self, points: list[Point]) -> None:
-        good = [p for p in points if p.vouched]
-        self.vouched = bool(good)
-        chosen = sorted(good or points, key=lambda p: p.run_s)
+        self.quality = max((p.quality for p in points), default=Quality.SUSPECT)
+        best = [p for p in points if p.quality == self.quality]
+        chosen = sorted(best, key=lambda p: p.run_s)
         self._runs = [p.run_s for p in chosen]
         self._offsets = [p.utc_s - p.run_s for p in chosen]
 

@@ -1,7 +1,7 @@
 -- Every record, of either side, between one band and any other in a span of time.
 -- Portable SQL: the same text runs on any engine over the same Parquet files.
 -- A record that both the case heard and that heard the case comes once: a band never hears itself.
-SELECT observer, contact, start_s, duration_s, sightings, rssi_mean, rssi_max, on_time,
+SELECT observer, contact, start_s, duration_s, sightings, rssi_mean, rssi_max, due_s, clock,
        log_id, sector, slot
 FROM encounters
 WHERE contact >= 0

@@ -10,7 +10,9 @@ _SQL = (Path(__file__).parent / "evidence.sql").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class Evidence:
-    """One record as the query answers it; times are UTC seconds, levels dBm."""
+    """One record as the query answers it; times are UTC seconds, levels dBm. due_s: when the
+    ID's 15 minutes began by its own band's UTC; clock: how good start_s is (0 suspect, 1 the
+    band's own, 2 vouched for by a station)."""
 
     observer: int
     contact: int
@@ -19,7 +21,8 @@ class Evidence:
     sightings: int
     rssi_mean: int
     rssi_max: int
-    on_time: bool
+    due_s: int
+    clock: int
     log_id: int
     sector: int
     slot: int

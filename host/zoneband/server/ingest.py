@@ -1,0 +1,361 @@
+"""A batch into the ledger and the Parquet segments: each record once, at its true UTC, with
+whose ID it holds.
+
+Segments are kept in few files a day, and are worked over when more is known: when a band
+enrols, the IDs that were nobody's; when a better clock point of a boot comes, its times.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from zoneband.batch import Batch, BatchHeader
+from zoneband.server import ledger, parse, store
+from zoneband.server.identities import Identities
+from zoneband.server.timeline import Point, Quality, Timeline
+from zoneband.wire import records
+
+DAY_S = 86400
+MERGE_AT = 16
+_SAME_S = 0.2
+_MARKS = (records.DOCK, records.STATE, records.CHARGE)
+
+
+class Ingest:
+    """Works batches in. Calls take turns; each runs inside the caller's transaction, and what
+    it writes beside the ledger counts only once that commits."""
+
+    def __init__(self, encounters: Path, identities: Identities) -> None:
+        self._encounters = encounters
+        self._identities = identities
+
+    def batch(self, db: Connection, band: int, batch: Batch, today: int) -> int:
+        """Work one batch of an enrolled band in; how many records of it were new.
+
+        Raises OSError when a segment cannot be written."""
+        header = batch.header
+        fresh = _fresh(db, header, parse.parse(batch))
+        better = _clock(db, header, fresh)
+        lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better)
+        _marks(db, header, fresh, lines)
+        heard = [
+            p
+            for p in fresh
+            if p.record[0] == records.ENCOUNTER and lines.get(p.boot_id) is not None
+        ]
+        if heard:
+            columns = _columns(band, header.log_id, heard)
+            _place(columns, lines)
+            self._keep(db, columns, today)
+        if better:
+            self._retime(db, band, {boot: lines[boot] for boot in better}, today)
+        return len(fresh)
+
+    # --- segments ---------------------------------------------------------------------------
+
+    def _keep(self, db: Connection, columns: store.Columns, today: int) -> None:
+        # New rows, a segment a day.
+        days = columns["start_s"] // DAY_S
+        for day in np.unique(days):
+            part = {name: values[days == day] for name, values in columns.items()}
+            self._resolve(part, int(day), today)
+            path = store.write(self._encounters, int(day), part)
+            self._note(db, path, int(day), part, 0)
+            self._merge(db, int(day))
+
+    def _resolve(self, part: store.Columns, day: int, today: int) -> None:
+        open_ = np.flatnonzero(part["contact"] < 0)
+        found, due = self._identities.find(part["rotating_id"][open_], day, today)
+        part["contact"][open_], part["due_s"][open_] = found, due
+
+    def _note(self, db: Connection, path: str, day: int, part: store.Columns, level: int) -> None:
+        db.execute(
+            insert(ledger.segments).values(
+                path=path,
+                day=day,
+                rows=len(part["start_s"]),
+                level=level,
+                unresolved=int((part["contact"] < 0).sum()),
+                tried=self._identities.newest,
+                loose=int((part["clock"] < Quality.VOUCHED).sum()),
+            )
+        )
+
+    def _merge(self, db: Connection, day: int) -> None:
+        table = ledger.segments
+        for level in range(4):
+            rows = db.execute(
+                select(table).where(table.c.day == day, table.c.level == level)
+            ).mappings()
+            parts = list(rows)
+            if len(parts) < MERGE_AT:
+                return
+            path, count = store.merge(self._encounters, day, [p["path"] for p in parts])
+            self._drop(db, [p["path"] for p in parts])
+            db.execute(
+                insert(table).values(
+                    path=path,
+                    day=day,
+                    rows=count,
+                    level=level + 1,
+                    unresolved=sum(p["unresolved"] for p in parts),
+                    tried=min(p["tried"] for p in parts),
+                    loose=sum(p["loose"] for p in parts),
+                )
+            )
+
+    def _drop(self, db: Connection, paths: Iterable[str]) -> None:
+        # The files stay until `sweep`: a query may be reading them.
+        db.execute(delete(ledger.segments).where(ledger.segments.c.path.in_(list(paths))))
+
+    def stale(self, db: Connection, first_day: int, last_day: int) -> bool:
+        """Whether `resolve_again` has something to do."""
+        return db.execute(self._stale(first_day, last_day).limit(1)).first() is not None
+
+    def _stale(self, first_day: int, last_day: int) -> Select[Any]:
+        table = ledger.segments
+        return select(table).where(
+            table.c.day.between(first_day, last_day),
+            table.c.unresolved > 0,
+            table.c.tried < self._identities.newest,
+        )
+
+    def resolve_again(self, db: Connection, first_day: int, last_day: int, today: int) -> None:
+        """Hold what was nobody's against the bands that have enrolled since."""
+        table = ledger.segments
+        rows = db.execute(self._stale(first_day, last_day)).mappings()
+        for row in list(rows):
+            part = store.read(self._encounters, row["path"])
+            part = {name: values.copy() for name, values in part.items()}
+            self._resolve(part, row["day"], today)
+            if int((part["contact"] < 0).sum()) == row["unresolved"]:
+                db.execute(
+                    update(table)
+                    .where(table.c.path == row["path"])
+                    .values(tried=self._identities.newest)
+                )
+                continue
+            path = store.write(self._encounters, row["day"], part)
+            self._drop(db, [row["path"]])
+            self._note(db, path, row["day"], part, row["level"])
+
+    def _retime(self, db: Connection, band: int, lines: Mapping[int, Timeline], today: int) -> None:
+        # A first good clock point came for boots whose records were placed by worse ones.
+        table = ledger.segments
+        rows = db.execute(select(table).where(table.c.loose > 0)).mappings()
+        moved: list[store.Columns] = []
+        for row in list(rows):
+            part = store.read(self._encounters, row["path"])
+            mine = (part["observer"] == band) & np.isin(part["boot_id"], list(lines))
+            quality = np.array([lines[b].quality if b in lines else -1 for b in part["boot_id"]])
+            mine &= part["clock"] < quality
+            if not mine.any():
+                continue
+            moved.append({name: values[mine] for name, values in part.items()})
+            rest = {name: values[~mine] for name, values in part.items()}
+            self._drop(db, [row["path"]])
+            if len(rest["start_s"]):
+                path = store.write(self._encounters, row["day"], rest)
+                self._note(db, path, row["day"], rest, row["level"])
+        if moved:
+            columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
+            _place(columns, lines)
+            self._keep(db, columns, today)
+
+    def sweep(self, db: Connection, older_than_s: float) -> None:
+        """Remove segment files that the ledger does not name: of merges, and of crashes."""
+        named = set(db.execute(select(ledger.segments.c.path)).scalars())
+        for path in self._encounters.glob("day=*/*"):
+            old = path.stat().st_mtime < older_than_s
+            if old and str(path.relative_to(self._encounters)) not in named:
+                path.unlink(missing_ok=True)
+
+
+def _fresh(db: Connection, header: BatchHeader, found: parse.Parsed) -> list[parse.Placed]:
+    # Records whose place was not taken before; the same slot twice counts once.
+    table = ledger.slots
+    sectors = {p.sector for p in found.records} | found.bad.keys()
+    if not sectors:
+        return []
+    rows = db.execute(
+        select(table).where(
+            table.c.serial == header.serial,
+            table.c.log_id == header.log_id,
+            table.c.sector.between(min(sectors), max(sectors)),
+        )
+    ).mappings()
+    known = {row["sector"]: (int.from_bytes(row["seen"], "little"), row["bad"]) for row in rows}
+    seen = {sector: known.get(sector, (0, 0))[0] for sector in sectors}
+    fresh: list[parse.Placed] = []
+    for placed in found.records:
+        bit = 1 << placed.slot
+        if not seen[placed.sector] & bit:
+            seen[placed.sector] |= bit
+            fresh.append(placed)
+    new = upsert(table)
+    db.execute(
+        new.on_conflict_do_update(
+            index_elements=["serial", "log_id", "sector"],
+            set_={"seen": new.excluded.seen, "bad": new.excluded.bad},
+        ),
+        [
+            {
+                "serial": header.serial,
+                "log_id": header.log_id,
+                "sector": sector,
+                "seen": seen[sector].to_bytes(16, "little"),
+                "bad": max(found.bad.get(sector, 0), known.get(sector, (0, 0))[1]),
+            }
+            for sector in sectors
+        ],
+    )
+    return fresh
+
+
+def _clock(db: Connection, header: BatchHeader, fresh: list[parse.Placed]) -> set[int]:
+    # Keep what the batch says of the band's clock; the boots that it is the best yet of.
+    pair_s = header.run_s + header.run_ms / 1000
+    spans: list[dict[str, Any]] = [
+        {
+            "boot_id": header.boot_id,
+            "run_s": pair_s,
+            "until_s": pair_s,
+            "utc_s": header.utc_s + header.utc_ms / 1000,
+            "error_ms": header.error_ms,
+            "quality": int(Quality.VOUCHED if header.vouched else Quality.SUSPECT),
+            "of_band": False,
+        }
+    ]
+    for placed in fresh:
+        if placed.record[0] != records.CLOCK:
+            continue
+        at, ms, source, flags, utc, utc_ms, error, _ = records.read_clock(placed.record)
+        quality = Quality.SUSPECT if flags & records.SUSPECT else Quality.RUNNING
+        if source == records.SOURCE_STATION:
+            quality = Quality.VOUCHED
+        run_s, utc_s = placed.base_s + at + ms / 1000, utc + utc_ms / 1000
+        last = spans[-1]
+        # The band's clock rides on its run time: a mark that says the same makes no new row.
+        same = last["of_band"] and last["boot_id"] == placed.boot_id and last["quality"] == quality
+        if same and abs(utc_s - run_s - (last["utc_s"] - last["run_s"])) <= _SAME_S:
+            last["until_s"] = max(last["until_s"], run_s)
+            continue
+        spans.append(
+            {
+                "boot_id": placed.boot_id,
+                "run_s": run_s,
+                "until_s": run_s,
+                "utc_s": utc_s,
+                "error_ms": error,
+                "quality": int(quality),
+                "of_band": True,
+            }
+        )
+    table = ledger.clock_spans
+    rows = db.execute(
+        select(table.c.boot_id, func.max(table.c.quality))
+        .where(
+            table.c.serial == header.serial,
+            table.c.boot_id.in_({span["boot_id"] for span in spans}),
+        )
+        .group_by(table.c.boot_id)
+    )
+    best = {row[0]: row[1] for row in rows}
+    better = {s["boot_id"] for s in spans if s["quality"] > best.get(s["boot_id"], 99)}
+    db.execute(
+        upsert(table).on_conflict_do_nothing(),
+        [{"serial": header.serial, **span} for span in spans],
+    )
+    return better
+
+
+def timelines(rows: Iterable[Mapping[str, Any]]) -> dict[int, Timeline]:
+    """Boot id to timeline, from one band's rows of ledger.clock_spans."""
+    points: dict[int, list[Point]] = defaultdict(list)
+    for row in rows:
+        offset = row["utc_s"] - row["run_s"]
+        for run_s in {row["run_s"], row["until_s"]}:
+            points[row["boot_id"]].append(Point(run_s, run_s + offset, Quality(row["quality"])))
+    return {boot: Timeline(found) for boot, found in points.items()}
+
+
+def _timelines(db: Connection, serial: str, boots: set[int]) -> dict[int, Timeline]:
+    table = ledger.clock_spans
+    found = select(table).where(table.c.serial == serial, table.c.boot_id.in_(boots))
+    return timelines([dict(row) for row in db.execute(found).mappings()])
+
+
+def _marks(
+    db: Connection,
+    header: BatchHeader,
+    fresh: list[parse.Placed],
+    lines: Mapping[int, Timeline],
+) -> None:
+    rows: list[dict[str, Any]] = []
+    for placed in fresh:
+        kind = placed.record[0]
+        value = number = 0
+        if kind in _MARKS:
+            _, at, value, number = records.read_mark(placed.record)
+        elif kind == records.LOSS:
+            at, value, first, end = records.read_loss(placed.record)
+            number = end - first
+        elif kind == records.BOOT:
+            at, value, _, _, number = records.read_boot(placed.record)
+        elif kind == records.HEALTH:
+            at, *losses = records.read_health(placed.record)
+            value = sum(losses[:5])
+        else:
+            continue
+        line = lines.get(placed.boot_id)
+        rows.append(
+            {
+                "serial": header.serial,
+                "log_id": header.log_id,
+                "sector": placed.sector,
+                "slot": placed.slot,
+                "kind": kind,
+                "utc_s": round(line.utc(placed.base_s + at)) if line else None,
+                "value": value,
+                "number": number,
+            }
+        )
+    if rows:
+        db.execute(upsert(ledger.marks).on_conflict_do_nothing(), rows)
+
+
+def _columns(band: int, log_id: int, heard: list[parse.Placed]) -> store.Columns:
+    # Everything but the times and whose the IDs are.
+    ids: list[bytes] = []
+    numbers: list[tuple[int, ...]] = []
+    for placed in heard:
+        rid, at, duration, count, mean, top, _, _ = records.read_encounter(placed.record)
+        ids.append(rid)
+        run_s = placed.base_s + at
+        numbers.append(
+            (run_s, duration, count, mean, top, placed.boot_id, placed.sector, placed.slot)
+        )
+    table = np.array(numbers, np.int64)
+    names = ("run_s", "duration_s", "sightings", "rssi_mean", "rssi_max", "boot_id", "sector")
+    columns: store.Columns = {name: table[:, i] for i, name in enumerate((*names, "slot"))}
+    n = len(heard)
+    columns["observer"] = np.full(n, band, np.int64)
+    columns["log_id"] = np.full(n, log_id, np.int64)
+    columns["rotating_id"] = np.frombuffer(b"".join(ids), np.uint8).reshape(n, 12)
+    columns["contact"] = np.full(n, -1, np.int64)
+    columns["due_s"] = np.full(n, -1, np.int64)
+    return columns
+
+
+def _place(columns: store.Columns, lines: Mapping[int, Timeline]) -> None:
+    # True UTC of each row, and how good it is.
+    boots, runs = columns["boot_id"].tolist(), columns["run_s"].tolist()
+    columns["start_s"] = np.array(
+        [round(lines[boot].utc(run)) for boot, run in zip(boots, runs, strict=True)], np.int64
+    )
+    columns["clock"] = np.array([lines[boot].quality for boot in boots], np.int64)

@@ -1,0 +1,1 @@
+"""Steps that bring a ledger of an earlier program up to date (Alembic)."""
