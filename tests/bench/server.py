@@ -1,6 +1,9 @@
 """The tracing server under load: taking logs in, and answering."""
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -135,3 +138,82 @@ def ingest() -> dict[str, float]:
             spent = time.monotonic() - began
             assert not failed, failed
     return {"ingest_per_s": count * _BATCHES / spent}
+
+
+_ASK = """
+import json, resource, sys, time
+from pathlib import Path
+from zoneband.server.tracing_server import TracingServer
+directory, serial, from_s, to_s = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+server = TracingServer(directory)
+began = time.monotonic()
+found = server.trace(serial, from_s, to_s)
+spent = time.monotonic() - began
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([spent, peak, len(found["contacts"])]))
+"""
+
+
+@rows(("trace_1m_s", "s", "<=", 0.5), ("trace_1m_mb", "MB", "<=", 512))
+def trace_1m() -> dict[str, float]:
+    """One case over 14 days in 1 M encounters: 10,000 bands, each in a circle of 20 that it meets
+    again and again and among strangers for a third of its encounters; 14 segments a day. A fresh
+    process answers, so that its peak memory is the server's own."""
+    from sqlalchemy import insert
+
+    from zoneband.server import ledger, store
+    from zoneband.server.tracing_server import TracingServer
+
+    today = int(time.time()) // 86400
+    rng = np.random.default_rng(11)
+    count, days, parts = 1_000_000, 14, 14
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        server = TracingServer(data)
+        _enrol(server, today)
+        spans = []
+        for part in range(days * parts):
+            day = today - days + part // parts
+            n = count // (days * parts)
+            observer = rng.integers(1, _BANDS + 1, n)
+            circle = (observer - 1) // 20 * 20 + rng.integers(1, 21, n)
+            contact = np.where(rng.random(n) < 2 / 3, circle, rng.integers(1, _BANDS + 1, n))
+            start = day * 86400 + rng.integers(0, 86_000, n)
+            columns = {
+                "observer": observer, "contact": contact, "start_s": start,
+                "rotating_id": rng.integers(0, 256, (n, 12)).astype(np.uint8),
+                "due_s": start // 900 * 900, "duration_s": rng.integers(0, 300, n),
+                "sightings": rng.integers(1, 75, n), "rssi_mean": rng.integers(-90, -55, n),
+                "rssi_max": rng.integers(-60, -40, n), "boot_id": observer, "run_s": start,
+                "clock": np.full(n, 2), "log_id": observer, "sector": np.arange(n) // 124,
+                "slot": 4 + np.arange(n) % 124,
+            }  # fmt: skip
+            path = store.write(data / "encounters", day, columns)
+            with server._engine.begin() as db:
+                db.execute(
+                    insert(ledger.segments).values(
+                        path=path, day=day, rows=n, level=1, unresolved=0, tried=0, loose=0
+                    )
+                )
+        for band in range(_BANDS):
+            for day in range(today - days, today):
+                spans.append(
+                    {
+                        "serial": _serial(band), "boot_id": band, "run_s": day * 86400.0,
+                        "until_s": day * 86400.0 + 85_000, "utc_s": day * 86400.0, "error_ms": 5,
+                        "quality": 2, "of_band": True,
+                    }
+                )  # fmt: skip
+        with server._engine.begin() as db:
+            db.execute(insert(ledger.clock_spans), spans)
+        del server, spans
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASK, str(data), _serial(4321)]
+            + [str((today - days) * 86400), str(today * 86400)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    spent, peak, contacts = json.loads(asked.stdout)
+    assert contacts >= 20
+    return {"trace_1m_s": spent, "trace_1m_mb": peak}
