@@ -13,6 +13,7 @@ from wire import bluezone, messages, records
 from wire.compat import const
 
 from . import memory
+from .link import FastLink
 from .session import Session
 
 FIRMWARE = (0, 1, 0)
@@ -228,6 +229,9 @@ class Band:
 
     def feed(self):
         self._wdt.feed()
+
+    def fast_link(self, baud):
+        return FastLink(self._machine, self.board_facts.uart_pins, baud)
 
     def battery_mv(self):
         return self.board_facts.battery_mv()

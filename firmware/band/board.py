@@ -17,6 +17,10 @@ class Board:
         self._led = self._pin(machine, facts.get("led_pin"), True)
         self._buzz = self._pin(machine, facts.get("vibration_pin"), True)
         self._vbus = self._pin(machine, facts.get("vbus_pin"), False)
+        # The pins of the REPL's UART where a bridge sits on them; none with native USB.
+        self.uart_pins = None
+        if facts.get("uart_tx_pin") is not None:
+            self.uart_pins = facts["uart_tx_pin"], facts["uart_rx_pin"]
         self._adc = None
         if facts.get("battery_pin") is not None:
             self._adc = machine.ADC(machine.Pin(facts["battery_pin"]), atten=machine.ADC.ATTN_11DB)

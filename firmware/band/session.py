@@ -7,12 +7,18 @@ from wire.compat import const
 
 _IDLE_MS = const(10000)
 _POLL_MS = const(100)
+# A changed speed that brings no good frame in this time is taken back.
+_PROVE_MS = const(1500)
+_DRAIN_MS = const(30)
+_SPEEDS = (230400, 460800, 921600)
 
 
 class Session:
     def __init__(self, band, link):
         self._band = band
         self._link = link
+        self._repl = link
+        self._proved = True
         self._decoder = frames.Decoder()
         self._queue = []
         self._greeted = False
@@ -26,6 +32,7 @@ class Session:
             while True:
                 if self._queue:
                     quiet_ms = 0
+                    self._proved = True
                     if not self._answer(self._queue.pop(0)):
                         break
                     continue
@@ -35,16 +42,39 @@ class Session:
                     self._queue += self._decoder.feed(data)
                     continue
                 quiet_ms += _POLL_MS
+                if not self._proved and quiet_ms >= _PROVE_MS:
+                    self._back()
                 # Before a HELLO this may be anything, a person at the REPL too: give way soon.
                 if quiet_ms >= (_IDLE_MS if self._greeted else 2 * _POLL_MS):
                     break
         finally:
+            self._back()
             if self._greeted:
                 micropython.kbd_intr(3)
         return self._greeted
 
     def _send(self, payload):
         self._link.write(frames.encode(payload))
+
+    def _speed(self, baud):
+        band = self._band
+        if baud not in _SPEEDS or band.board_facts.uart_pins is None:
+            self._refuse(messages.BAD_SPEED)
+            return
+        self._say(0)
+        # The answer must be out before the pins change hands.
+        self._link.read(_DRAIN_MS)
+        self._back()
+        self._link = band.fast_link(baud)
+        self._proved = False
+        self._decoder = frames.Decoder()
+
+    def _back(self):
+        if self._link is not self._repl:
+            self._link.close()
+            self._link = self._repl
+            self._decoder = frames.Decoder()
+        self._proved = True
 
     def _refuse(self, reason):
         self._send(messages.one(messages.REFUSED, reason))
@@ -66,6 +96,8 @@ class Session:
                 return True
             if kind == messages.BYE:
                 self._send(messages.one(messages.OK))
+                if self._link is not self._repl:
+                    self._link.read(_DRAIN_MS)
                 return False
             self._handle(kind, payload)
         except ValueError:
@@ -132,6 +164,8 @@ class Session:
             band.cue(messages.read_one(payload)[0])
         elif kind == messages.STATE_SET:
             self._say(band.issue(*messages.read_one(payload)))
+        elif kind == messages.SPEED:
+            self._speed(messages.read_one(payload)[1])
         elif kind == messages.SELF_TEST:
             self._send(messages.one(messages.SELF_TEST_OK, 0, band.self_test()))
         else:

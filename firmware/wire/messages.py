@@ -25,6 +25,7 @@ STATE_SET = const(0x16)
 SELF_TEST = const(0x17)
 BYE = const(0x18)
 ORDER = const(0x19)  # reserved: messages from the server that a station only carries
+SPEED = const(0x1A)
 
 # Band to host.
 HELLO_OK = const(0x81)
@@ -44,6 +45,7 @@ BAD_RECEIPT = const(5)
 NOT_PROVISIONED = const(6)
 BAD_STATE = const(7)
 FLASH_FAULT = const(8)
+BAD_SPEED = const(9)
 
 # Flags in HELLO_OK.
 UTC_SET = const(1)
@@ -238,7 +240,7 @@ def read_receipt(payload: bytes) -> "tuple[int, int, int, bytes]":
 
 def one(kind: int, value: int = 0, number: int = 0) -> bytes:
     """CLOCK_GET, SELF_TEST and BYE (no value), CUE (kind of cue), STATE_SET (state, issue
-    number), OK and SELF_TEST_OK (value), REFUSED (reason)."""
+    number), SPEED (0, baud), OK and SELF_TEST_OK (value), REFUSED (reason)."""
     return struct.pack("<BBI", kind, value, number)
 
 

@@ -18,7 +18,7 @@ from zoneband.dock.job import ISSUE, RETURN, DockJob, DockResult, Outcome
 from zoneband.dock.link import Link, LinkLost
 from zoneband.dock.session import BandSession, NoBand, Refused
 from zoneband.server.parse import encounters, parse
-from zoneband.sim.simulation import Provision, Simulation, VirtualBand
+from zoneband.sim.simulation import Provision, Reset, Simulation, VirtualBand
 from zoneband.spool import Spool
 from zoneband.wire import messages, records
 
@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_flash_whatever_the_load(tmp_path: Path) ->
 def test_power_lost_in_the_field_costs_only_open_encounters(street: Street) -> None:
     street.issue()
     street.later(700)
-    street.sim.power_cut(street.bands[0])
+    street.sim.reset(street.bands[0], Reset.POWER)
     street.later(700)
     assert street.dock(street.bands[0]).outcome == Outcome.DONE.value
     found = street.heard(street.bands[0])

@@ -154,7 +154,7 @@ class StoryRun:
         actor: Actor,
         state: tuple[int, int] | None,
     ) -> None:
-        port = self._bands[actor.serial].port
+        port = self._bands[actor.serial].cable.port
         assert port is not None
         deliver = Uploader(self._data, spool, settings)
         job = DockJob(

@@ -10,7 +10,7 @@ from enum import Enum
 
 from zoneband import batch as batches
 from zoneband.batch import BatchHeader
-from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.link import REPL_BAUD, Link, LinkLost
 from zoneband.dock.session import BandSession, Chunks, ClockPair, Greeting, NoBand, Refused
 from zoneband.errors import UserError
 from zoneband.i18n import _
@@ -66,11 +66,12 @@ class DockJob:
         progress: Progress | None = None,
         deliver: Callable[[], None] | None = None,
         state: tuple[int, int] | None = None,
-        baud: int = 115200,
+        baud: int = REPL_BAUD,
         utc: Callable[[], float] = time.time,
     ) -> None:
         """vouched: the station's clock may set the band's; deliver: uploads what waits, so that
-        the receipt can go back in this dock; state: (state, issue number) to put the band in."""
+        the receipt can go back in this dock; state: (state, issue number) to put the band in;
+        baud: speed that the session moves to, where the band can."""
         self._port = port
         self._spool = spool
         self._station = station
@@ -87,7 +88,7 @@ class DockJob:
         """Dock; every way it can end is an outcome, none an exception."""
         result = DockResult(self._port, Outcome.NO_BAND.value, "")
         try:
-            link = Link(self._port, self._baud)
+            link = Link(self._port)
         except LinkLost:
             result.message = _("This port cannot be opened. Is another program using it?")
             return result
@@ -118,6 +119,8 @@ class DockJob:
             result.message = _("This band has no keys yet. Flash it again.")
             session.bye()
             return
+        if self._baud != REPL_BAUD:
+            session.speed(self._baud)
         pair = session.clock()
         self._pull(session, band, pair)
         if self._deliver is not None:

@@ -14,6 +14,9 @@ import serial
 
 from zoneband.wire import frames
 
+# Every band listens at this speed until a session agrees on another.
+REPL_BAUD = 115200
+
 
 class LinkLost(Exception):
     """The cable or the band is gone."""
@@ -22,7 +25,7 @@ class LinkLost(Exception):
 class Link:
     """One open port. Raises LinkLost when it cannot be opened, read or written."""
 
-    def __init__(self, port: str, baud: int = 115200) -> None:
+    def __init__(self, port: str, baud: int = REPL_BAUD) -> None:
         try:
             self._serial = serial.serial_for_url(
                 port, baud, timeout=0.1, write_timeout=5, exclusive=True
@@ -70,6 +73,17 @@ class Link:
                 raise LinkLost(str(error)) from error
             if data:
                 self._waiting.extend(self._decoder.feed(data))
+
+    def set_baud(self, baud: int) -> None:
+        """Go on at another speed; what is in the buffers at the old one is dropped."""
+        try:
+            self._serial.flush()
+            self._serial.baudrate = baud
+            self._serial.reset_input_buffer()
+        except (serial.SerialException, OSError, termios.error) as error:
+            raise LinkLost(str(error)) from error
+        self._decoder = frames.Decoder()
+        self._waiting.clear()
 
     def close(self) -> None:
         """Close without moving the control lines into the reset state: RTS off, then DTR."""

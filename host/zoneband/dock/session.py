@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.link import REPL_BAUD, Link, LinkLost
 from zoneband.wire import frames, log, messages
 
 HELLO_S = 5.0
 ANSWER_S = 2.0
 TRIES = 5
 WINDOW = 4
+# From the band's answer to its UART at the new speed.
+_SETTLE_S = 0.06
 
 
 class NoBand(Exception):
@@ -115,6 +117,23 @@ class BandSession:
                 if payload[0] == messages.REFUSED:
                     raise Refused(messages.read_one(payload)[0])
         raise LinkLost("no answer")
+
+    def speed(self, baud: int) -> bool:
+        """Move to another baud; False, and all as before, when the band or the line cannot."""
+        try:
+            self._ask(messages.one(messages.SPEED, 0, baud), messages.OK)
+        except Refused:
+            return False
+        self._link.set_baud(baud)
+        time.sleep(_SETTLE_S)
+        try:
+            self._ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW, 0.25)
+        except LinkLost:
+            # The band takes the speed back by itself when nothing good comes.
+            self._link.set_baud(REPL_BAUD)
+            self.hello()
+            return False
+        return True
 
     def clock(self) -> ClockPair:
         """The clock pair with the smallest error of three; half the round trip is its error."""

@@ -1,34 +1,30 @@
-"""One virtual band: its directory, its VM process, and the two ptys that are its cable.
+"""One virtual band: its directory, its VM process and its cable.
 
-The VM has a terminal of its own; the host opens another. Between them the supervisor behaves
-as the chip does: 260 bytes of input ring that drops in silence, output of at most 128 bytes
-per 10 ms. Ctrl-C interrupts, Ctrl-D restarts the VM, as mpremote expects.
+Ctrl-C interrupts and Ctrl-D restarts the VM, as mpremote expects.
 """
 
 import fcntl
 import os
-import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
-import time
-import tty
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoneband.sim.cable import Cable
 from zoneband.sim.controller import BandController
 
-STDIN_RING = 260
-STDOUT_CHUNK, STDOUT_TICK_S = 128, 0.01
 HEAP = "110wK"
 _VM_DIR = Path(__file__).parent / "vm"
 FIRMWARE = Path(__file__).parents[1] / "firmware"
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+USB_RESET = 0  # machine.reset_cause() has no name for it
+# From the reset to main.py: ROM and bootloader, MicroPython, the modules' import. Assumed.
+BOOT_US = 1_200_000
 
 
 _HAND_OUT = """
@@ -68,7 +64,6 @@ class Stats:
 
     delivered: int = 0
     lost_reports: int = 0
-    stdin_dropped: int = 0
     starts: int = 0
     watchdog_resets: int = 0
 
@@ -108,12 +103,9 @@ class VirtualBand:
         self._seed = seed
         self._air_path = air_path
         self._raw_repl = False
-        self._next_out = 0.0
-        self.a_master, self.a_slave = os.openpty()
-        tty.setraw(self.a_slave)
-        os.set_blocking(self.a_master, False)
-        self.b_master = self.b_slave_seen = -1
-        self.port: str | None = None
+        self.cable = Cable()
+        self.reset_on_open = False
+        self.was_open = False
         self._install()
 
     def _install(self) -> None:
@@ -134,12 +126,15 @@ class VirtualBand:
             "ZB_NOW_US": str(now_us),
             "ZB_POWER_ON_US": str(self.power_on_us),
             "ZB_RESET_CAUSE": str(cause),
+            "ZB_BOOT_US": str(BOOT_US),
+            "ZB_UART": self.cable.uart.path,
             "ZB_SEED": f"{self._seed} {self.name} {self.stats.starts}",
         }
 
     def provision(self, facts: Provision) -> None:
         """Run the firmware's own provisioning in the VM."""
         board = {"name": facts.board, "vbus_pin": 4, "led_pin": 2, "battery_pin": 35}
+        board |= {"uart_tx_pin": 1, "uart_rx_pin": 3}
         code = (
             "import esp32\nfrom band.provision import provision\n"
             f"provision(esp32, {facts.serial!r}, {board!r}, {facts.day}, "
@@ -160,7 +155,7 @@ class VirtualBand:
     def start(self, now_us: int, cause: int, with_main: bool = True) -> None:
         """Start the VM; it connects to the air by itself."""
         self.stats.starts += 1
-        slave = self.a_slave
+        slave = self.cable.repl.slave
 
         def child() -> None:
             os.setsid()
@@ -200,55 +195,25 @@ class VirtualBand:
     def close(self) -> None:
         """End the VM and free its terminals."""
         self.stop()
-        self.unplug()
-        os.close(self.a_master)
-        os.close(self.a_slave)
+        self.cable.close()
 
     # --- cable ------------------------------------------------------------------------------
 
     def plug(self) -> str:
         """Put the cable in: a new port, and power."""
-        if self.port is None:
-            self.b_master, slave = os.openpty()
-            tty.setraw(slave)
-            os.set_blocking(self.b_master, False)
-            self.port = os.ttyname(slave)
-            os.close(slave)
         self.powered = True
-        return self.port
+        return self.cable.plug()
 
     def unplug(self) -> None:
         """Pull the cable out: the port is gone, and the power with it."""
-        if self.port is not None:
-            os.close(self.b_master)
-            self.b_master = -1
-            self.port = None
+        self.cable.unplug()
         self.powered = False
-
-    def host_is_open(self) -> bool:
-        """Whether some program has the port open."""
-        if self.port is None:
-            return False
-        poll = select.poll()
-        poll.register(self.b_master, select.POLLIN)
-        return not any(flags & select.POLLHUP for _, flags in poll.poll(0))
-
-    def stdin_waiting(self) -> int:
-        """Bytes that the VM has not read yet."""
-        size = fcntl.ioctl(self.a_slave, termios.FIONREAD, b"\x00" * 4)
-        return struct.unpack("i", size)[0]
 
     def from_host(self) -> bool:
         """Carry what the host sent; True when something came."""
-        try:
-            data = os.read(self.b_master, 4096)
-        except OSError:
-            return False
+        data = self.cable.from_host()
         if not data:
             return False
-        room = STDIN_RING - self.stdin_waiting()
-        self.stats.stdin_dropped += max(0, len(data) - room)
-        data = data[: max(0, room)]
         if b"\x01" in data or b"\x02" in data:
             self._raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
         while data:
@@ -256,9 +221,9 @@ class VirtualBand:
             # kbd_intr(-1), and at the prompt, it is a byte like any other.
             cut = data.find(b"\x03") if self._interruptible() else -1
             if cut < 0:
-                os.write(self.a_master, data)
+                self.cable.hand_over(data)
                 break
-            os.write(self.a_master, data[:cut])
+            self.cable.hand_over(data[:cut])
             data = data[cut + 1 :]
             if self.process is not None:
                 self.process.send_signal(signal.SIGINT)
@@ -282,31 +247,6 @@ class VirtualBand:
         """Whether the VM sleeps without waiting for the air: it reads at its prompt."""
         return self._proc("stat").rpartition(")")[2].split()[:1] == ["S"]
 
-    def to_host(self) -> bool:
-        """Carry what the band printed, at the pace of its FIFO; True when something moved."""
-        now = time.monotonic()
-        if now < self._next_out:
-            return False
-        listening = self.host_is_open()
-        size = STDOUT_CHUNK * max(1, min(8, int((now - self._next_out) / STDOUT_TICK_S)))
-        try:
-            data = os.read(self.a_master, size if listening else 65536)
-        except OSError:
-            return False
-        ticks = -(-len(data) // STDOUT_CHUNK)
-        self._next_out = max(self._next_out, now - 8 * STDOUT_TICK_S) + ticks * STDOUT_TICK_S
-        if listening:
-            try:
-                os.write(self.b_master, data)
-            except OSError:
-                pass  # the reader went away: a USB port loses it too
-        return True
-
-    def say(self, text: bytes) -> None:
-        """Print to the host as the chip's own start does."""
-        if self.host_is_open():
-            os.write(self.b_master, text)
-
     @property
     def raw_repl(self) -> bool:
         """Whether the host last switched to the raw REPL."""
@@ -314,4 +254,4 @@ class VirtualBand:
 
     def enter_raw(self) -> None:
         """Type Ctrl-A, for a REPL that restarts in raw mode."""
-        os.write(self.a_master, b"\x01")
+        os.write(self.cable.repl.master, b"\x01")

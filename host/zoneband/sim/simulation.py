@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +31,30 @@ REPORT_QUEUE = 8
 REPORT_COST_US = 500
 PACE_AFTER_S = 2.0
 _HCI_COMMAND, _HCI_EVENT = 0x01, 0x04
-_WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
+_WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP, _UART = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9
 _STDIN, _DEAF = 1, 2
 _NEVER = 1 << 62
+
+
+_ROM_TEXT = b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13\r\n"
+
+
+class Reset(Enum):
+    """Ways to start a band anew."""
+
+    POWER = "power"
+    EN = "en"  # what a bridge's control lines do: a loss of power to the chip
+    USB = "usb"  # the USB-JTAG port's own
+    SOFT = "soft"
+
+
+# (reset cause, whether RTC memory and run time are gone)
+_RESETS = {
+    Reset.POWER: (bands.PWRON_RESET, True),
+    Reset.EN: (bands.PWRON_RESET, True),
+    Reset.USB: (bands.USB_RESET, False),
+    Reset.SOFT: (bands.SOFT_RESET, False),
+}
 
 
 class SimulationError(Exception):
@@ -67,8 +89,8 @@ class Simulation:
         self._failure: BaseException | None = None
         self._heard_at = 0.0
         self._stop = False
-        self._open_checked = 0.0
         self._active_until = 0.0
+        self._drained = 0.0
         self._pace: tuple[float, int] | None = None
         # A socket's path may be 107 bytes long: not below a deep data directory.
         self._sockets = Path(tempfile.mkdtemp(prefix="zbair"))
@@ -147,9 +169,15 @@ class Simulation:
         """Pull a band's cable out."""
         self.call(band.unplug)
 
-    def power_cut(self, band: VirtualBand) -> None:
-        """Take a band's power away and give it back."""
-        self.call(lambda: self._boot(band, bands.PWRON_RESET, power_lost=True))
+    def reset(self, band: VirtualBand, kind: Reset) -> None:
+        """Start a band anew."""
+        self.call(lambda: self._reset(band, kind))
+
+    def _reset(self, band: VirtualBand, kind: Reset) -> None:
+        cause, power_lost = _RESETS[kind]
+        if kind is Reset.EN:
+            band.cable.say(_ROM_TEXT)
+        self._boot(band, cause, power_lost)
 
     def run_until(self, seconds: float) -> None:
         """Let virtual time pass up to a moment; returns when it is reached."""
@@ -235,10 +263,6 @@ class Simulation:
     def _ahead_of_wall(self, due_us: int) -> bool:
         # Whether time must not pass yet; serves the cables meanwhile.
         wall = time.monotonic()
-        if wall - self._open_checked > 0.02:
-            self._open_checked = wall
-            if any(b.host_is_open() for b in self.bands):
-                self._active_until = wall + PACE_AFTER_S
         if not self.realtime and wall > self._active_until:
             self._pace = None
             return False
@@ -253,6 +277,15 @@ class Simulation:
         self._serve(min(left, 0.005))
         return self._running is not None or self._behind(due_us)
 
+    def _look_at_port(self, band: VirtualBand) -> None:
+        is_open = band.cable.host_is_open()
+        if is_open:
+            self._active_until = time.monotonic() + PACE_AFTER_S
+        opened = is_open and not band.was_open
+        band.was_open = is_open
+        if opened and band.reset_on_open:
+            self._reset(band, Reset.EN)
+
     def _behind(self, due_us: int) -> bool:
         assert self._pace is not None
         begun, from_us = self._pace
@@ -264,15 +297,22 @@ class Simulation:
 
     def _serve(self, timeout: float) -> None:
         # Sockets and cables; waits at most `timeout` seconds of the wall clock.
+        wall = time.monotonic()
+        drain = wall > self._drained + 1
         for band in self.bands:
-            if band.port is not None and band.from_host():
-                self._active_until = time.monotonic() + PACE_AFTER_S
-            band.to_host()
-            if band.waiting and band.wants_stdin and band.stdin_waiting():
+            if band.cable.port is None:
+                # Nobody reads; but a full terminal would stop the VM.
+                if drain:
+                    band.cable.to_host()
+                continue
+            self._look_at_port(band)
+            band.from_host()
+            band.cable.to_host()
+            if band.waiting and band.wants_stdin and band.cable.band_waiting():
                 if self._running is None:
                     self._grant(band, True)
-            if band.process is not None and band.process.poll() is not None:
-                self._ended(band)
+        if drain:
+            self._drained = wall
         for key, _ in self._selector.select(timeout if not self._busy() else min(timeout, 0.002)):
             if key.data is None:
                 try:
@@ -283,7 +323,7 @@ class Simulation:
                 self._from_vm(key.data)
 
     def _busy(self) -> bool:
-        return any(b.port is not None for b in self.bands)
+        return any(b.cable.port is not None for b in self.bands)
 
     # --- starts and resets ------------------------------------------------------------------
 
@@ -300,6 +340,7 @@ class Simulation:
         if power_lost:
             band.wipe_rtc()
             band.power_on_us = self._now_us
+        band.cable.reset()
         band.start(self._now_us, cause, with_main)
         self._server.settimeout(10)
         sock, _ = self._server.accept()
@@ -326,7 +367,7 @@ class Simulation:
             self._boot(band, bands.SOFT_RESET, power_lost=False)
             return
         # Ctrl-D at the REPL, or a crash of the VM: both start anew, as a board does.
-        band.say(b"MPY: soft reboot\r\n")
+        band.cable.say(b"MPY: soft reboot\r\n")
         raw = band.raw_repl
         self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not raw)
         if raw:
@@ -376,6 +417,9 @@ class Simulation:
             if band.watchdog_ms:
                 due = self._now_us + band.watchdog_ms * 1000
                 self._at(due, lambda: self._bite(band, generation))
+        elif kind == _UART:
+            band.cable.move(*struct.unpack("<IH", data))
+            self._send(band, _UART, b"")
         elif kind == _SLEEP:
             (until,) = struct.unpack("<Q", data)
             self._at(until, lambda: self._boot(band, bands.DEEPSLEEP_RESET, power_lost=False))
@@ -408,7 +452,7 @@ class Simulation:
             self._running = None
         if until_us < _NEVER:
             self._at(until_us, lambda: self._wake(band, generation))
-        if band.wants_stdin and band.stdin_waiting():
+        if band.wants_stdin and band.cable.band_waiting():
             self._at(self._now_us, lambda: self._wake(band, generation, True))
 
     def _wake(self, band: VirtualBand, generation: int, stdin: bool = False) -> None:
@@ -470,4 +514,4 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-__all__ = ["Provision", "Simulation", "SimulationError", "VirtualBand"]
+__all__ = ["Provision", "Reset", "Simulation", "SimulationError", "VirtualBand"]

@@ -1,4 +1,4 @@
-"""`select` whose time-outs are the air's: a poll ends when stdin has bytes or time is up."""
+"""`select` whose time-outs are the air's: a poll ends when bytes came or its time is up."""
 
 import _air
 import uselect
@@ -12,13 +12,13 @@ class poll:
         self._poll = uselect.poll()
 
     def register(self, obj, flags=POLLIN | POLLOUT):
-        self._poll.register(obj, flags)
+        self._poll.register(getattr(obj, "stream", obj), flags)
 
     def unregister(self, obj):
-        self._poll.unregister(obj)
+        self._poll.unregister(getattr(obj, "stream", obj))
 
     def modify(self, obj, flags):
-        self._poll.modify(obj, flags)
+        self._poll.modify(getattr(obj, "stream", obj), flags)
 
     def poll(self, timeout=-1):
         ready = self._poll.poll(0)

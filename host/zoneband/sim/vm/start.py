@@ -2,6 +2,9 @@
 
 import sys
 
+import _air
+import uos
+
 
 def _run(name):
     try:
@@ -12,5 +15,6 @@ def _run(name):
         sys.print_exception(error)
 
 
+_air.wait(_air.now_us + int(uos.getenv("ZB_BOOT_US") or "0"))
 _run("boot")
 _run("main")
