@@ -55,3 +55,26 @@ class MemoryNvs:
 
     def commit(self) -> None:
         pass
+
+
+def flash_encounters(image: bytes) -> list[tuple[int, tuple[Any, ...]]]:
+    """(run time of the start, fields of wire.records.read_encounter) in an image of `bandlog`,
+    in order of their places."""
+    from zoneband.batch import Batch
+    from zoneband.server.parse import encounters, parse
+    from zoneband.wire import log
+
+    chunks: list[tuple[int, bytes]] = []
+    log_id = 0
+    for at in range(0, len(image), log.SECTOR_BYTES):
+        header = log.unpack_header(image[at : at + log.SLOT_BYTES])
+        if header is not None:
+            log_id = header[2]
+            chunks.append((log.cursor(header[3], 0), image[at : at + log.SECTOR_BYTES]))
+
+    class Header:
+        pass
+
+    made: Any = Header()
+    made.log_id = log_id
+    return [(p.base_s + f[1], f) for p, f in encounters(parse(Batch(made, tuple(chunks))))]

@@ -12,17 +12,16 @@ from band.journal import Journal
 from wire import bluezone, messages, records
 from wire.compat import const
 
-from . import memory
-from .link import FastLink
-from .session import Session
+from . import logread, memory
+from .cable import Cable
 
 FIRMWARE = (0, 1, 0)
-_DAY_S = const(86400)
+# As long as a log lives, and a day: an issued band's keys step no further at once.
+_FARTHEST_S = const(1900800)
 _HEALTH_S = const(3600)
 _IDLE_MS = const(1000)
+_EXPIRE_A_TIME = const(4)
 _WATCHDOG_MS = const(120000)
-# Without a pin that sees the cable, silence this long ends a dock.
-_UNDOCK_S = const(120)
 _DOCK_ME_PERCENT = const(75)
 
 
@@ -40,7 +39,7 @@ class Band:
         self._machine = machine
         self._store = store
         self._keys = keys
-        self._link = link
+        self.cable = Cable(self, board, link)
         self._rtc = machine.RTC()
         self.cues = Cues(board, sleep_ms)
         self.journal = Journal(log, clock, board.battery_mv)
@@ -51,9 +50,6 @@ class Band:
         self.state = store.get("state", records.NEW)
         self.issue_number = store.get("issue", 0)
         self.provisioned = bool(self.serial and self.receipt_key and keys.load())
-        self.docked = False
-        self._powered = board.on_power()
-        self._last_frame_s = 0
         self._slot = -1
         self._health_s = 0
         self._resets = 0
@@ -77,7 +73,7 @@ class Band:
         now_s = self.clock.run()[0]
         self.log.mount(self.clock.boot_id, now_s, saved is not None)
         if saved is None:
-            last = self.log.last_clock()
+            last = logread.last_clock(self.log)
             if last:
                 self.clock.guess(last[2])
         elif saved[3]:
@@ -100,7 +96,10 @@ class Band:
 
     def active(self):
         return (
-            self.provisioned and self.state == records.ISSUED and not self.docked and self.clock.set
+            self.provisioned
+            and self.state == records.ISSUED
+            and not self.cable.docked
+            and self.clock.set
         )
 
     def run(self):
@@ -109,16 +108,15 @@ class Band:
 
     def burst(self):
         self.clock.tick()
-        self._watch_cable()
+        self.cable.watch()
         if self.active():
             self._listen()
         else:
             if self.radio.advertising:
-                self.radio.stop()
-                self._slot = -1
+                self.silence()
             # No scan is due now, so none can vouch for the radio.
             self._wdt.feed()
-            self._serve(_IDLE_MS)
+            self.cable.serve(_IDLE_MS)
         self.log.prepare()
         now_s = self.clock.run()[0]
         if now_s - self._health_s >= _HEALTH_S:
@@ -130,18 +128,25 @@ class Band:
         slot = utc_s // bluezone.SLOT_S
         if slot != self._slot:
             self._new_slot(utc_s, slot)
+            if not self.clock.set:
+                return
         self.radio.open_window()
-        if self._serve(self.radio.window_ms() + 20):
+        if self.cable.serve(self.radio.window_ms() + 20):
             return
         if self.radio.window_over():
             # Only a finite scan that ended by itself shows that the radio still lives.
             self._wdt.feed()
         now_s = self.clock.run()[0]
         self.encounters.sweep(now_s, self.journal.encounter)
-        self._serve(self.radio.next_delay_ms())
+        self.cable.serve(self.radio.next_delay_ms())
 
     def _new_slot(self, utc_s, slot):
-        rotating_id = self._keys.id_at(utc_s, self._latest_utc_s(utc_s))
+        try:
+            rotating_id = self._keys.id_at(utc_s, self._keys.utc_s() + _FARTHEST_S)
+        except OverflowError:
+            # No dock has allowed this: wait for one that does.
+            self.clock.set = False
+            return
         self.clock.ahead = self._keys.ahead
         if self._slot >= 0:
             self.encounters.slot_end(self.clock.run()[0], self.journal.encounter)
@@ -155,13 +160,12 @@ class Band:
         if self.log.fill_percent() >= _DOCK_ME_PERCENT:
             self.cues.dock_me()
 
-    def _latest_utc_s(self, utc_s):
-        # Clock.check has bounded every step, so running UTC is within its bound already; the
-        # keys may follow it one day further at most (the next slot of tomorrow).
-        return utc_s + _DAY_S
-
     def _health(self, now_s):
         self._health_s = now_s
+        # Not more than the radio may wait for: an erase takes tens of milliseconds.
+        for _ in range(_EXPIRE_A_TIME):
+            if not self.log.expire(now_s):
+                break
         e = self.encounters
         r = self.radio
         mv = self.journal.check_battery()
@@ -181,66 +185,42 @@ class Band:
         )
         self.journal.unwritten = 0
 
-    # --- cable ------------------------------------------------------------------------------
-
-    def _watch_cable(self):
-        powered = self.board_facts.on_power()
-        if powered != self._powered:
-            self._powered = powered
-            if powered:
-                # A station may pull EN when it opens the port: save what a reset would take.
-                self.encounters.flush(self.clock.run()[0], self.journal.encounter)
-                self.journal.clock(records.SOURCE_RUNNING)
-            mv = self.journal.check_battery()
-            self.journal.mark(records.CHARGE, records.BEGAN if powered else records.ENDED, mv)
-        if not self.docked:
-            return
-        if self.board_facts.has_vbus():
-            gone = not powered
-        else:
-            gone = self.clock.run()[0] - self._last_frame_s > _UNDOCK_S
-        if gone:
-            self.docked = False
-            self.journal.mark(records.DOCK, records.ENDED)
-
-    def _serve(self, wait_ms):
-        # Wait, and answer the cable meanwhile. True when a session took the time.
-        first = self._link.read(wait_ms)
-        if not first:
-            return False
-        self._dock_seen = False
-        Session(self, self._link).run(first)
-        self._last_frame_s = self.clock.run()[0]
-        return self._dock_seen
-
     # --- what a session asks for ------------------------------------------------------------
 
-    def dock_begins(self):
-        # The first good HELLO of a session.
-        self._dock_seen = True
-        if self.docked:
-            return
-        self.docked = True
-        self.radio.stop()
-        self._slot = -1
-        self.encounters.flush(self.clock.run()[0], self.journal.encounter)
+    def dock_began(self):
+        self.silence()
+        self.flush()
         self.journal.mark(records.DOCK, records.BEGAN)
         self.journal.clock(records.SOURCE_RUNNING)
+
+    def flush(self):
+        # Open encounters to flash: a dock, or a reset that may come.
+        self.encounters.flush(self.clock.run()[0], self.journal.encounter)
+
+    def silence(self):
+        self.radio.stop()
+        self._slot = -1
 
     def feed(self):
         self._wdt.feed()
 
     def fast_link(self, baud):
-        return FastLink(self._machine, self.board_facts.uart_pins, baud)
+        return self.cable.fast_link(self._machine, baud)
 
     def battery_mv(self):
         return self.board_facts.battery_mv()
 
     def set_utc(self, utc_s, utc_ms, error_ms):
         # 0, or the reason of REFUSED.
-        reason = self.clock.check(utc_s, self.state == records.ISSUED)
+        issued = self.state == records.ISSUED
+        reason = self.clock.check(utc_s, issued)
         if reason:
             return reason
+        if issued and utc_s > self._keys.utc_s() + _FARTHEST_S:
+            return messages.CLOCK_JUMP
+        if not issued and self.provisioned:
+            # Nobody wears it: the keys may follow any step.
+            self._keys.id_at(utc_s, utc_s)
         was = self.clock.utc_s()
         self.clock.accept(utc_s, utc_ms)
         self.journal.clock(records.SOURCE_STATION, error_ms, was)

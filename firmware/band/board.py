@@ -38,6 +38,10 @@ class Board:
         # Whether the cable brings power; a board that cannot tell says no.
         return self._vbus is not None and bool(self._vbus.value())
 
+    def when_power_changes(self, call):
+        if self._vbus:
+            self._vbus.irq(call)
+
     def battery_mv(self):
         # Median of 8, since the radio's current shows in single readings; 0 when unknown.
         if self._adc is None:

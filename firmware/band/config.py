@@ -9,7 +9,7 @@ import os
 RANGES = {
     "adv_interval_ms": (100, 100, 1000),
     "window_ms": (110, 30, 1000),
-    "period_ms": (4000, 500, 60000),
+    "period_ms": (2400, 500, 60000),
     "silent_s": (60, 10, 600),
     "table_slots": (256, 64, 512),
 }

@@ -33,8 +33,8 @@ class Journal:
         except OSError:
             self.unwritten += 1
             return False
-        for first, end in self._log.take_lost():
-            self.loss(records.LOST_OVERWRITTEN, first, end)
+        for reason, first, end in self._log.take_lost():
+            self.loss(reason, first, end)
         return True
 
     def _now(self, base_s):

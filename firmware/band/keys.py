@@ -113,6 +113,10 @@ class BandKeys:
             self._step(day, slot)
         return bluezone.id_of(self._slot_key)
 
+    def utc_s(self):
+        # Begin of the slot that the keys stand at.
+        return self._day * bluezone.DAY_S + self._slot * bluezone.SLOT_S
+
     def _step(self, day, slot):
         at, key, day_key = self._slot, self._slot_key, b""
         if day > self._day:

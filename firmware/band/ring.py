@@ -3,10 +3,7 @@
 # A sector number n lives in flash block n % sectors and is never used twice. The tail is the
 # oldest sector still in flash, the head the next free slot.
 
-import hashlib
-
 from wire import log as layout
-from wire import receipt as receipts
 from wire import records
 from wire.compat import const
 
@@ -22,7 +19,7 @@ class BandLog:
         self._store = store
         self._random = random_u32
         self.sectors = flash.ioctl(4, 0)
-        self._slot = bytearray(layout.SLOT_BYTES)
+        self._buf = bytearray(layout.SLOT_BYTES)
         self.log_id = 0
         self.fault = False
         self._tail = 0  # sector number
@@ -50,6 +47,9 @@ class BandLog:
     def receipted(self):
         return max(self._store.get("receipted", 0), self.tail)
 
+    def keep_receipt(self, upto):
+        self._store.put("receipted", upto)
+
     def fill_percent(self):
         return (self.head - self.receipted) * 100 // (self.sectors * _SLOTS)
 
@@ -67,13 +67,14 @@ class BandLog:
         self._flash.readblocks(self._block(cursor // _SLOTS), view, slot * layout.SLOT_BYTES)
         return n
 
-    def _read_slot(self, sector, slot):
-        self._flash.readblocks(self._block(sector), self._slot, slot * layout.SLOT_BYTES)
-        return self._slot
+    def slot(self, sector, slot):
+        # Raw bytes of one slot, good until the next call.
+        self._flash.readblocks(self._block(sector), self._buf, slot * layout.SLOT_BYTES)
+        return self._buf
 
     def _header(self, block):
-        self._flash.readblocks(block, self._slot, 0)
-        return layout.unpack_header(self._slot)
+        self._flash.readblocks(block, self._buf, 0)
+        return layout.unpack_header(self._buf)
 
     # --- mount ------------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class BandLog:
         low, high = 1, _SLOTS
         while low < high:
             middle = (low + high) // 2
-            if bytes(self._read_slot(sector, middle)) == _ERASED:
+            if bytes(self.slot(sector, middle)) == _ERASED:
                 high = middle
             else:
                 low = middle + 1
@@ -126,14 +127,14 @@ class BandLog:
     def _resume(self, sector):
         # The run time goes on: so may the newest key group, if it is of this boot.
         for slot in range(self._next - layout.GROUP_SLOTS, 0, -1):
-            if layout.starts_group(self._read_slot(sector, slot)):
-                group = self._read_group(sector, slot)
+            if layout.starts_group(self.slot(sector, slot)):
+                group = self.group(sector, slot)
                 if group and group[0] == self._boot_id:
                     self._base_s = group[1]
                     self._group = True
                 return
 
-    def _read_group(self, sector, slot):
+    def group(self, sector, slot):
         if slot + layout.GROUP_SLOTS > _SLOTS:
             return None
         buf = bytearray(layout.GROUP_SLOTS * layout.SLOT_BYTES)
@@ -205,10 +206,28 @@ class BandLog:
         if old >= self._tail:
             first = max(self.receipted, old * _SLOTS)
             if first < (old + 1) * _SLOTS:
-                self._lost.append((first, (old + 1) * _SLOTS))
+                self._lost.append((records.LOST_OVERWRITTEN, first, (old + 1) * _SLOTS))
             self._tail = old + 1
         self._flash.ioctl(6, self._block(sector))
         self._erased = sector
+
+    def expire(self, now_s):
+        # Erase the oldest sector when all in it is older than 21 days of run time: when a later
+        # one of this boot was begun that long ago. True when one went.
+        sector = self._tail + 1
+        while sector <= self._sector:
+            group = self.group(sector, 1)
+            if group and group[0] == self._boot_id:
+                if now_s - group[1] - _BASE_BEHIND_S <= _EXPIRE_S:
+                    return False
+                first = max(self.receipted, self.tail)
+                self._tail += 1
+                if first < self.tail:
+                    self._lost.append((records.LOST_EXPIRED, first, self.tail))
+                self._flash.ioctl(6, self._block(self._tail - 1))
+                return True
+            sector += 1
+        return False
 
     def prepare(self):
         # One small step ahead of need, at a quiet moment: an erase takes tens of milliseconds.
@@ -218,71 +237,7 @@ class BandLog:
         return True
 
     def take_lost(self):
-        # (first, end) of slots that were overwritten before a receipt; told once.
+        # (reason, first, end) of slots that went before a receipt came; told once.
         lost = self._lost
         self._lost = []
         return lost
-
-    # --- receipts and pulls -----------------------------------------------------------------
-
-    def receipt(self, first, upto, mac, key, serial):
-        # True when the server's receipt is genuine; the cursor then lasts in NVS.
-        if first != self.receipted or not first < upto <= self.head:
-            return False
-        digest = hashlib.sha256()
-        buf = bytearray(1024)
-        at = first
-        while at < upto:
-            n = min(self.read(at, buf), upto - at)
-            if not n:
-                return False
-            digest.update(memoryview(buf)[: n * layout.SLOT_BYTES])
-            at += n
-        wanted = receipts.mac(key, serial, self.log_id, first, upto, digest.digest())
-        if not receipts.same(wanted, mac):
-            return False
-        self._store.put("receipted", upto)
-        return True
-
-    def preamble(self, cursor):
-        # What a pull that starts inside a sector sends first: its header and key groups.
-        sector, slot = cursor // _SLOTS, cursor % _SLOTS
-        if not slot:
-            return []
-        out = [(sector * _SLOTS, 1)]
-        at = 1
-        while at + layout.GROUP_SLOTS <= slot:
-            if layout.starts_group(self._read_slot(sector, at)):
-                out.append((sector * _SLOTS + at, layout.GROUP_SLOTS))
-                at += layout.GROUP_SLOTS
-            else:
-                at += 1
-        return out
-
-    def last_clock(self):
-        # (run time s, boot id, UTC s) of the newest clock mark in the last three sectors.
-        for sector in range(self._sector, max(self._tail, self._sector - 2) - 1, -1):
-            found = self._last_clock_in(sector)
-            if found:
-                return found
-        return None
-
-    def _last_clock_in(self, sector):
-        end = self._next if sector == self._sector else _SLOTS
-        newest = None
-        boot_id = base_s = 0
-        slot = 1
-        while slot < end:
-            data = bytes(self._read_slot(sector, slot))
-            group = self._read_group(sector, slot) if layout.starts_group(data) else None
-            if group:
-                boot_id, base_s = group[0], group[1]
-                slot += layout.GROUP_SLOTS
-                continue
-            record = data[: layout.RECORD_BYTES]
-            if record[0] == records.CLOCK:
-                if data[24:] == layout.tag_open(self.log_id, sector, slot, record):
-                    mark = records.read_clock(record)
-                    newest = (base_s + mark[0], boot_id, mark[4])
-            slot += 1
-        return newest

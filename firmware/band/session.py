@@ -5,6 +5,8 @@ import micropython
 from wire import frames, messages
 from wire.compat import const
 
+from . import logread
+
 _IDLE_MS = const(10000)
 _POLL_MS = const(100)
 # A changed speed that brings no good frame in this time is taken back.
@@ -114,7 +116,7 @@ class Session:
             # From here on 0x03 is data; `run` gives it back.
             micropython.kbd_intr(-1)
             self._greeted = True
-        band.dock_begins()
+        band.cable.begins()
         log = band.log
         flags = band.clock.flags()
         if band.provisioned:
@@ -155,8 +157,8 @@ class Session:
             self._say(band.set_utc(*messages.read_clock_set(payload)))
         elif kind == messages.RECEIPT:
             log_id, first, upto, mac = messages.read_receipt(payload)
-            good = log_id == band.log.log_id and band.log.receipt(
-                first, upto, mac, band.receipt_key, band.serial
+            good = log_id == band.log.log_id and logread.accept_receipt(
+                band.log, first, upto, mac, band.receipt_key, band.serial
             )
             self._say(0 if good else messages.BAD_RECEIPT)
         elif kind == messages.CUE:
@@ -182,7 +184,7 @@ class Session:
         end = log.head
         at = max(first, log.tail)
         if at < end:
-            for cursor, slots in log.preamble(at):
+            for cursor, slots in logread.preamble(log, at):
                 self._send_slots(cursor, slots)
         acked = at
         sent = []  # end cursors of the frames that are on the way

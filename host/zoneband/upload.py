@@ -21,6 +21,7 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 TRIES = 5
+TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -52,7 +53,11 @@ def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
     verify: Any = ssl.create_default_context(cafile=ca) if ca else True
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx2.Client(
-        base_url=check_url(server), headers=headers, verify=verify, timeout=30, trust_env=False
+        base_url=check_url(server),
+        headers=headers,
+        verify=verify,
+        timeout=TIMEOUT_S,
+        trust_env=False,
     )
 
 
@@ -110,8 +115,7 @@ class Uploader:
                 )
             else:
                 self._note_time(answer)
-                if answer.status_code in (200, 201, 202):
-                    self._take(name, answer)
+                if answer.status_code in (200, 201, 202) and self._take(name, answer):
                     done.sent += 1
                     done.problem = ""
                     return True
@@ -130,23 +134,26 @@ class Uploader:
                 self._sleep(wait_s(attempt, retry_after))
         return False
 
-    def _take(self, name: str, answer: httpx2.Response) -> None:
-        # The receipt first: a cut between the two only sends the batch once more.
-        receipt = answer.json().get("receipt")
-        if receipt:
-            self._spool.add_receipt(
-                Receipt(
-                    receipt["serial"],
-                    receipt["log_id"],
-                    receipt["first"],
-                    receipt["upto"],
-                    bytes.fromhex(receipt["mac"]),
-                )
-            )
+    def _take(self, name: str, answer: httpx2.Response) -> bool:
+        # False: this is no answer of a tracing server (a hotel's log-in page, a wrong address).
+        try:
+            body = answer.json()
+            receipt = body["receipt"]
+            if body["batch"] != name:
+                return False
+            if receipt:
+                # The receipt first: a cut between the two only sends the batch once more.
+                mac = bytes.fromhex(receipt["mac"])
+                facts = (receipt["log_id"], receipt["first"], receipt["upto"])
+                self._spool.add_receipt(Receipt(receipt["serial"], *map(int, facts), mac))
+        except (ValueError, TypeError, KeyError):
+            return False
         self._spool.sent(name)
+        return True
 
     def _note_time(self, answer: httpx2.Response) -> None:
-        date = answer.headers.get("Date")
-        if date:
-            off_s = time.time() - parsedate_to_datetime(date).timestamp()
-            stations.note_server_time(self._data, off_s)
+        try:
+            server_s = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+        except ValueError:
+            return
+        stations.note_server_time(self._data, time.time() - server_s)

@@ -55,6 +55,7 @@ def _street(bands: int, count: int, reset_on_open: bool = False) -> Iterator[tup
 def _dock_s(bands: int) -> float:
     """Plug to the last done-cue of some bands at once."""
     from zoneband.dock.job import DockJob, DockResult
+    from zoneband.dock.ports import SETTLE_S
     from zoneband.spool import Spool
 
     with _street(bands, _COUNT, reset_on_open=True) as (sim, root, found):
@@ -63,12 +64,12 @@ def _dock_s(bands: int) -> float:
         results: list[DockResult] = []
         began = time.monotonic()
         ports = [sim.plug(band) for band in found]
-        threads = [
-            threading.Thread(
-                target=lambda port=port: results.append(DockJob(port, spool, "st", True).run())
-            )
-            for port in ports
-        ]
+
+        def dock(port: str) -> None:
+            time.sleep(SETTLE_S)
+            results.append(DockJob(port, spool, "st", True).run())
+
+        threads = [threading.Thread(target=dock, args=(port,)) for port in ports]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT
 
+from support import ROOT
 from zoneband.demo import check, story
 
 

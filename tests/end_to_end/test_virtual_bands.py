@@ -8,72 +8,18 @@ import sys
 import threading
 import time
 import tty
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from zoneband import batch as batches
-from zoneband.dock.job import ISSUE, RETURN, DockJob, DockResult, Outcome
+from street import START, Street
+from zoneband.dock.job import ISSUE, RETURN, DockJob, Outcome
 from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.ports import SETTLE_S
 from zoneband.dock.session import BandSession, NoBand, Refused
-from zoneband.server.parse import encounters, parse
-from zoneband.sim.simulation import Provision, Reset, Simulation, VirtualBand
+from zoneband.sim.simulation import Provision, Reset, Simulation
 from zoneband.spool import Spool
 from zoneband.wire import messages, records
-
-START = 1_793_682_000
-
-
-class Street:
-    """Some issued bands and a station's spool."""
-
-    def __init__(self, path: Path, places: list[float], seed: int = 1) -> None:
-        self.sim = Simulation(path / "sim", seed, START, loss=0.3)
-        self.sim.__enter__()
-        self.spool = Spool(path / "station")
-        self.bands: list[VirtualBand] = []
-        for n, x in enumerate(places):
-            keys = [bytes([n + 1, k] * 16) for k in range(3)]
-            facts = Provision(f"ZB-000{n}-0000", START // 86400, keys[0], keys[1], keys[2])
-            self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
-
-    def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:
-        port = self.sim.plug(band)
-        self.sim.run_on()
-        result = DockJob(port, self.spool, "st", True, state=state, utc=self.utc).run()
-        self.sim.hold()
-        return result
-
-    def utc(self) -> float:
-        return START + self.sim.now_s
-
-    def issue(self) -> None:
-        for band in self.bands:
-            assert self.dock(band, (ISSUE, 1)).outcome == Outcome.DONE.value
-            self.sim.unplug(band)
-
-    def heard(self, band: VirtualBand) -> list[tuple[bytes, int, int, int, int, int, int, int]]:
-        out = []
-        seen = set()
-        for name in self.spool.waiting():
-            batch = batches.unpack(self.spool.data(name))
-            if batch.header.serial == band.name:
-                for placed, fields in encounters(parse(batch)):
-                    if (placed.sector, placed.slot) not in seen:
-                        seen.add((placed.sector, placed.slot))
-                        out.append(fields)
-        return out
-
-    def later(self, seconds: float) -> None:
-        self.sim.run_until(self.sim.now_s + seconds)
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path, [0.0, 1.0])
-    yield made
-    made.sim.__exit__()
 
 
 def test_two_bands_meet_and_each_has_the_other_in_its_log(street: Street) -> None:
@@ -168,6 +114,56 @@ def test_power_lost_in_the_field_costs_only_open_encounters(street: Street) -> N
     assert street.dock(street.bands[0]).outcome == Outcome.DONE.value
     found = street.heard(street.bands[0])
     assert sum(f[2] for f in found) > 700
+
+
+def test_a_port_that_pulls_en_when_it_opens_loses_nothing(street: Street) -> None:
+    street.issue()
+    street.later(200)  # one encounter, still open
+    [band, _] = street.bands
+    band.reset_on_open = True
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    time.sleep(SETTLE_S)
+    result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+    assert result.outcome == Outcome.DONE.value
+    assert band.stats.starts == 2
+    found = street.heard(band)
+    assert sum(f[2] for f in found) > 150
+
+
+def test_a_session_moves_to_a_faster_uart_and_gives_the_pins_back(street: Street) -> None:
+    street.issue()
+    street.later(3600)
+    band = street.bands[0]
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    fast = DockJob(port, street.spool, "st", True, baud=921_600, utc=street.utc).run()
+    assert fast.outcome == Outcome.DONE.value
+    assert fast.slots > 12
+    assert sum(f[2] for f in street.heard(band)) > 3200
+    # The REPL has its pins and its speed again.
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "exec", "print(6 * 7)"],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.stdout.strip() == "42", done.stdout + done.stderr
+
+
+def test_a_line_too_poor_for_the_speed_goes_on_at_the_old_one(street: Street) -> None:
+    port = street.sim.plug(street.bands[0])
+    street.sim.run_on()
+    link = Link(port)
+    session = BandSession(link)
+    session.hello()
+    link.set_baud = lambda baud, real=link.set_baud: real(9600 if baud > 115_200 else baud)  # type: ignore[method-assign]
+    assert session.speed(921_600) is False
+    assert session.self_test() == 0
+    with pytest.raises(Refused):
+        session._ask(messages.one(messages.SPEED, 0, 12_345), messages.OK)
+    session.bye()
+    link.close()
 
 
 def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled(

@@ -2,9 +2,9 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import run_in_vm
 
 from band.encounters import Encounters
+from support import run_in_vm
 from wire import bluezone
 
 Written = list[tuple[bytes, int, int, int, int, int, int, int]]
@@ -137,7 +137,9 @@ print(radio.sightings, table.open, radio.handler_errors)
 def test_no_big_integer_stands_in_the_path_of_a_sighting() -> None:
     code = """
 import sys
-for name in ("band/encounters.py", "band/radio.py", "wire/bluezone.py"):
+for name in (
+    "band/sightings.py", "band/table.py", "band/encounters.py", "band/radio.py", "wire/bluezone.py"
+):
     with open("firmware/" + name) as f:
         word = ""
         for c in f.read() + " ":

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import NorFlash, PowerCut
 
 from band.keys import BandKeys
+from support import NorFlash, PowerCut
 from wire import bluezone
 
 BASE = bytes(range(32))

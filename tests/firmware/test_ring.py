@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import MemoryNvs, NorFlash, PowerCut
 
+from band import logread
 from band.ring import BandLog
 from band.store import Store
+from support import MemoryNvs, NorFlash, PowerCut
 from wire import log, receipt, records
 
 KEY = b"k" * 32
@@ -133,16 +134,17 @@ def test_a_full_ring_drops_the_oldest_and_says_what(rig: Rig) -> None:
     found = rig.numbers()
     assert found == list(range(found[0], 700))
     assert len(found) >= 2 * log.RECORDS_PER_SECTOR
-    assert lost[0][0] == 0
-    assert all(a[1] == b[0] for a, b in zip(lost, lost[1:], strict=False))
-    assert lost[-1][1] == rig.log.tail
+    assert {why for why, _, _ in lost} == {records.LOST_OVERWRITTEN}
+    assert lost[0][1] == 0
+    assert all(a[2] == b[1] for a, b in zip(lost, lost[1:], strict=False))
+    assert lost[-1][2] == rig.log.tail
 
 
 def test_what_is_receipted_is_no_loss(rig: Rig) -> None:
     for n in range(300):
         rig.add(n)
     upto = rig.log.head
-    assert rig.log.receipt(0, upto, mac_for(rig, 0, upto), KEY, SERIAL)
+    assert logread.accept_receipt(rig.log, 0, upto, mac_for(rig, 0, upto), KEY, SERIAL)
     assert rig.log.fill_percent() == 0
     for n in range(200):
         rig.add(n)
@@ -164,14 +166,14 @@ def test_a_forged_or_displaced_receipt_changes_nothing(rig: Rig) -> None:
     head = rig.log.head
     good = mac_for(rig, 0, head)
     bad = bytes([good[0] ^ 1]) + good[1:]
-    assert not rig.log.receipt(0, head, bad, KEY, SERIAL)
-    assert not rig.log.receipt(0, head, good, b"x" * 32, SERIAL)
-    assert not rig.log.receipt(0, head, good, KEY, "ZB-TEST-0002")
-    assert not rig.log.receipt(0, head - 1, good, KEY, SERIAL)
-    assert not rig.log.receipt(0, head + 1, good, KEY, SERIAL)
+    assert not logread.accept_receipt(rig.log, 0, head, bad, KEY, SERIAL)
+    assert not logread.accept_receipt(rig.log, 0, head, good, b"x" * 32, SERIAL)
+    assert not logread.accept_receipt(rig.log, 0, head, good, KEY, "ZB-TEST-0002")
+    assert not logread.accept_receipt(rig.log, 0, head - 1, good, KEY, SERIAL)
+    assert not logread.accept_receipt(rig.log, 0, head + 1, good, KEY, SERIAL)
     assert rig.log.receipted == 0
-    assert rig.log.receipt(0, head, good, KEY, SERIAL)
-    assert not rig.log.receipt(0, head, good, KEY, SERIAL)
+    assert logread.accept_receipt(rig.log, 0, head, good, KEY, SERIAL)
+    assert not logread.accept_receipt(rig.log, 0, head, good, KEY, SERIAL)
     assert rig.boot(False).receipted == head
 
 
@@ -206,18 +208,18 @@ def test_a_pull_from_mid_sector_gets_header_and_groups(rig: Rig) -> None:
     rig.boot(False)
     for n in range(20):
         rig.add(n)
-    assert rig.log.preamble(15) == [(0, 1), (1, 3), (5, 3)]
-    assert rig.log.preamble(128) == []
+    assert logread.preamble(rig.log, 15) == [(0, 1), (1, 3), (5, 3)]
+    assert logread.preamble(rig.log, 128) == []
 
 
 def test_the_last_clock_mark_is_found_again(rig: Rig) -> None:
-    assert rig.log.last_clock() is None
+    assert logread.last_clock(rig.log) is None
     base = rig.log.ready(50)
     rig.log.append(records.clock(50 - base, 0, records.SOURCE_RUNNING, 0, 1_800_000_000, 0, 0, 0))
     for n in range(150):
         rig.add(n)
     rig.boot(False)
-    assert rig.log.last_clock() == (50, 1, 1_800_000_000)
+    assert logread.last_clock(rig.log) == (50, 1, 1_800_000_000)
 
 
 def test_bytes_and_erases_per_record_stay_within_their_bars(tmp_path: Path) -> None:
@@ -228,3 +230,30 @@ def test_bytes_and_erases_per_record_stay_within_their_bars(tmp_path: Path) -> N
         rig.log.prepare()
     assert rig.flash.programmed / (count * 32) <= 1.04
     assert sum(rig.flash.erases) / (count / 124) <= 1.02
+
+
+def test_sectors_go_21_days_of_run_time_after_they_were_full(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "log.bin", 8)
+    day = 86_400
+    for n in range(4 * log.RECORDS_PER_SECTOR):
+        rig.log.ready(n * 600)  # about 3.4 days
+        rig.log.append(records.mark(records.DOCK, 1, 0, n))
+    assert not rig.log.expire(21 * day)
+    # The second sector was begun at 124 records: the first is old 21 days later.
+    second_s = log.RECORDS_PER_SECTOR * 600
+    assert not rig.log.expire(second_s + 21 * day - 7200)
+    assert rig.log.expire(second_s + 21 * day + 7200)
+    assert not rig.log.expire(second_s + 21 * day + 7200)
+    assert rig.log.tail == log.SLOTS
+    assert rig.log.take_lost() == [(records.LOST_EXPIRED, 0, log.SLOTS)]
+    assert rig.numbers() == list(range(log.RECORDS_PER_SECTOR, 4 * log.RECORDS_PER_SECTOR))
+    rig.boot(True)
+    assert rig.log.tail == log.SLOTS
+    # What an earlier boot wrote is older than the first sector of this one.
+    rig.boot(False)
+    for n in range(2 * log.RECORDS_PER_SECTOR):
+        rig.add(n)
+    went = 0
+    while rig.log.expire(22 * day):
+        went += 1
+    assert went >= 3

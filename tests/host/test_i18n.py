@@ -5,8 +5,8 @@ import re
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
-from support import ROOT
 
+from support import ROOT
 from zoneband import i18n
 
 HOST = ROOT / "host" / "zoneband"

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from support import ROOT, run_in_vm
 from typer.testing import CliRunner
 
+from support import ROOT, run_in_vm
 from zoneband.cli.ids import check
 from zoneband.cli.main import make_app
 from zoneband.errors import UserError

@@ -7,75 +7,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
-from support import MemoryNvs, NorFlash
 
-from band.ring import BandLog
-from band.store import Store
+from band.logread import accept_receipt
+from bandbook import NOON, A, B, BandBook, C, key
 from zoneband import batch as batches
-from zoneband.batch import BatchHeader
 from zoneband.errors import UserError
 from zoneband.server import ledger
 from zoneband.server.app import make_app, moment
-from zoneband.wire import bluezone, records
-
-DAY = 20_760
-NOON = DAY * 86_400 + 5 * 3600  # 12:00 in Vietnam
-A, B, C = "ZB-AAAA-0001", "ZB-BBBB-0002", "ZB-CCCC-0003"
-
-
-def key(serial: str) -> bytes:
-    return hashlib.sha256(serial.encode()).digest()
-
-
-def id_of(serial: str, utc_s: int) -> bytes:
-    return bluezone.day_ids(key(serial))[bluezone.slot_at(utc_s)]
-
-
-class BandBook:
-    """A band's log as its own firmware writes it; run time 0 is NOON less an hour."""
-
-    def __init__(self, serial: str, path: Path, boot_s: int = NOON - 3600) -> None:
-        self.serial = serial
-        self.boot_s = boot_s
-        store = Store(MemoryNvs())
-        self.log = BandLog(NorFlash(str(path / f"{serial}.bin"), 8), store, lambda: 77)
-        self.log.mount(5, 0, False)
-
-    def met(self, other: str, utc_s: int, minutes: int, rssi: int, id_s: int | None = None) -> None:
-        """Encounters of five minutes each, as a band writes them."""
-        for start in range(utc_s, utc_s + minutes * 60, 300):
-            run_s = start - self.boot_s
-            base = self.log.ready(run_s + 300)
-            rid = id_of(other, start if id_s is None else id_s)
-            self.log.append(records.encounter(rid, run_s - base, 298, 70, rssi, rssi + 8, 0xFFF, 6))
-
-    def clock(self, utc_s: int, off_s: int = 0, source: int = records.SOURCE_RUNNING) -> None:
-        """A clock mark, of a clock that is off_s fast."""
-        run_s = utc_s - self.boot_s
-        base = self.log.ready(run_s)
-        self.log.append(records.clock(run_s - base, 0, source, 0, utc_s + off_s, 0, 0, 0))
-
-    def mark(self, kind: int, utc_s: int, value: int, number: int) -> None:
-        base = self.log.ready(utc_s - self.boot_s)
-        self.log.append(records.mark(kind, utc_s - self.boot_s - base, value, number))
-
-    def batch(self, first: int = 0, **changes: Any) -> bytes:
-        head = self.log.head
-        chunks = []
-        cursor = first
-        while cursor < head:
-            buf = bytearray(30 * 32)
-            n = self.log.read(cursor, buf)
-            chunks.append((cursor, bytes(buf[: n * 32])))
-            cursor += n
-        run_s = NOON + 6 * 3600 - self.boot_s
-        values: dict[str, Any] = dict(
-            serial=self.serial, board="virtual", firmware="0.1.0", station="st",
-            log_id=self.log.log_id, receipted=first, first=first, end=head, boot_id=5,
-            run_s=run_s, run_ms=0, utc_s=self.boot_s + run_s, utc_ms=0, error_ms=3,
-            vouched=True, state=records.ISSUED, battery_mv=3900,
-        )  # fmt: skip
-        return batches.pack(BatchHeader(**(values | changes)), chunks)
+from zoneband.wire import records
 
 
 class Bench:
@@ -180,11 +119,11 @@ def test_the_receipt_is_one_that_the_band_takes(bench: Bench, tmp_path: Path) ->
     a.met(B, NOON, 60, -66)
     r = bench.put(a.batch()).json()["receipt"]
     assert (r["first"], r["upto"]) == (0, a.log.head)
-    assert a.log.receipt(r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
+    assert accept_receipt(a.log, r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
     a.met(B, NOON + 7200, 30, -66)
     r2 = bench.put(a.batch(a.log.receipted)).json()["receipt"]
-    # The second batch starts inside a sector: its header came with the first.
-    assert r2["first"] == a.log.receipted
+    assert (r2["first"], r2["upto"]) == (a.log.receipted, a.log.head)
+    assert bench.trace(A)[B]["records"] == 18
 
 
 def test_an_unknown_bands_log_waits_for_its_enrolment(tmp_path: Path) -> None:
@@ -337,7 +276,7 @@ def test_a_genuine_slot_wins_over_an_altered_one_for_the_receipt(
     slots[5 * 32 + 3] ^= 1
     bench.put(batches.pack(whole.header, [(0, bytes(slots))]))
     r = bench.put(a.batch()).json()["receipt"]
-    assert a.log.receipt(r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
+    assert accept_receipt(a.log, r["first"], r["upto"], bytes.fromhex(r["mac"]), key(A + "r"), A)
 
 
 def test_many_small_batches_become_few_files(bench: Bench, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, run_in_vm
 
+from support import ROOT, run_in_vm
 from zoneband.wire import frames, log, messages, receipt, records
 
 payloads = st.one_of(

@@ -76,6 +76,7 @@ class Station:
         job = DockJob(
             line.port, self.spool, name, self.vouched, line.progress, deliver, baud=self._baud
         )
+        time.sleep(ports.SETTLE_S)
         line.result = job.run()
 
     def upload(self, tries: int = 1) -> None:

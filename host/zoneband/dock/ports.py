@@ -8,6 +8,10 @@ from serial.tools import list_ports
 VENDORS = {0x10C4: "CP210x", 0x1A86: "CH34x", 0x0403: "FTDI", 0x303A: "Espressif"}
 
 
+# From plugging in to opening: the band saves what a reset by the opening would take.
+SETTLE_S = 0.5
+
+
 @dataclass(frozen=True)
 class Port:
     """A serial port; what is the bridge's name or "" for a port given by hand."""

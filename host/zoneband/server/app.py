@@ -98,7 +98,7 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
 
     @app.exception_handler(OSError)
     async def disk(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
 

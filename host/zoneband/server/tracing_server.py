@@ -180,12 +180,7 @@ class TracingServer:
             path = self._raw / name
             new = not path.exists()
             if new:
-                temporary = path.with_suffix(".new")
-                with temporary.open("wb") as f:
-                    f.write(data)
-                    f.flush()
-                    os.fsync(f.fileno())
-                temporary.replace(path)
+                _write(path, data)
             count = 0
             made = None
             with self._engine.begin() as db:
@@ -298,6 +293,20 @@ class TracingServer:
             people = People(db, {row.observer for row in rows} | {row.contact for row in rows})
         found = contacts(self.rule, rows, band["id"], people, from_s, to_s)
         return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": found}
+
+
+def _write(path: Path, data: bytes) -> None:
+    # Whole and on the disk, or not there.
+    temporary = path.with_suffix(".new")
+    try:
+        with temporary.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _gapless(log_id: int, first: int, chunks: list[tuple[int, bytes]]) -> bytearray:

@@ -64,6 +64,7 @@ class Stats:
 
     delivered: int = 0
     lost_reports: int = 0
+    late: int = 0  # delivered, but 50 ms or more behind the wall clock that time should keep
     starts: int = 0
     watchdog_resets: int = 0
 

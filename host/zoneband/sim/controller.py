@@ -35,6 +35,7 @@ class BandController(Controller):
         self.segments: list[Segment] = []
         self.scan_from_us: int | None = None
         self.heard_to_us = 0
+        self.listened_us = 0
         self.random_address = hci.Address("00:00:00:00:00:00")
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
@@ -147,6 +148,7 @@ class BandController(Controller):
             low, high = max(start, self.heard_to_us), min(start + window, to_us)
             if low < high:
                 out.append(((self._scans + n) % 3, low, high))
+                self.listened_us += high - low
             n += 1
         self.heard_to_us = to_us
         return out

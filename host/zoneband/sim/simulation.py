@@ -8,6 +8,7 @@ program has a band's port open, virtual time keeps to the wall clock.
 import asyncio
 import heapq
 import queue
+import select
 import selectors
 import shutil
 import socket
@@ -15,7 +16,7 @@ import struct
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from enum import Enum
 from pathlib import Path
@@ -30,8 +31,10 @@ _T = TypeVar("_T")
 REPORT_QUEUE = 8
 REPORT_COST_US = 500
 PACE_AFTER_S = 2.0
+LATE_S = 0.05
 _HCI_COMMAND, _HCI_EVENT = 0x01, 0x04
 _WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP, _UART = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9
+_PIN_EVENT = 0xF8
 _STDIN, _DEAF = 1, 2
 _NEVER = 1 << 62
 
@@ -155,19 +158,37 @@ class Simulation:
 
     def move(self, band: VirtualBand, x: float, y: float) -> None:
         """Carry a band to a place."""
+        self.arrange({band.index: (x, y)})
+
+    def arrange(self, places: Mapping[int, tuple[float, float]]) -> None:
+        """Carry bands, by their index, to places, all at the same moment."""
 
         def go() -> None:
-            band.x, band.y = x, y
+            for index, (x, y) in places.items():
+                self.bands[index].x, self.bands[index].y = x, y
 
         self.call(go)
 
     def plug(self, band: VirtualBand) -> str:
         """Put a band's cable in; its port."""
-        return self.call(band.plug)
+        return self.call(lambda: self._power(band, band.plug))
 
     def unplug(self, band: VirtualBand) -> None:
         """Pull a band's cable out."""
-        self.call(band.unplug)
+        self.call(lambda: self._power(band, band.unplug))
+
+    def _power(self, band: VirtualBand, change: Callable[[], _T]) -> _T:
+        result = change()
+        self._at(self._now_us, lambda: self._pin_changed(band))
+        return result
+
+    def _pin_changed(self, band: VirtualBand) -> None:
+        if band.waiting:
+            self._deliver(band)
+            band.waiting = False
+            self._running = band
+            self._heard_at = time.monotonic()
+            self._send(band, _PIN_EVENT, struct.pack("<Q", self._now_us))
 
     def reset(self, band: VirtualBand, kind: Reset) -> None:
         """Start a band anew."""
@@ -257,7 +278,12 @@ class Simulation:
         band = self._running
         if band is None:
             return
-        if time.monotonic() - self._heard_at > 0.1 and band.at_prompt():
+        if time.monotonic() - self._heard_at <= 0.1 or not band.at_prompt():
+            return
+        # It sleeps. When it is for an answer of the air, its question is in the socket by now:
+        # on a loaded machine it is this thread that comes late.
+        band.cable.to_host()
+        if band.sock is None or not select.select([band.sock], [], [], 0)[0]:
             self._running = None
 
     def _ahead_of_wall(self, due_us: int) -> bool:
@@ -286,6 +312,13 @@ class Simulation:
         if opened and band.reset_on_open:
             self._reset(band, Reset.EN)
 
+    def _behind_wall_s(self) -> float:
+        # How far virtual time hangs back where it should keep the wall clock's pace.
+        if self._pace is None:
+            return 0.0
+        begun, from_us = self._pace
+        return time.monotonic() - begun - (self._now_us - from_us) / 1e6
+
     def _behind(self, due_us: int) -> bool:
         assert self._pace is not None
         begun, from_us = self._pace
@@ -313,7 +346,8 @@ class Simulation:
                     self._grant(band, True)
         if drain:
             self._drained = wall
-        for key, _ in self._selector.select(timeout if not self._busy() else min(timeout, 0.002)):
+        plugged = any(band.cable.port is not None for band in self.bands) if timeout else False
+        for key, _ in self._selector.select(min(timeout, 0.002) if plugged else timeout):
             if key.data is None:
                 try:
                     self._wake_r.recv(4096)
@@ -321,9 +355,6 @@ class Simulation:
                     pass
             else:
                 self._from_vm(key.data)
-
-    def _busy(self) -> bool:
-        return any(b.cable.port is not None for b in self.bands)
 
     # --- starts and resets ------------------------------------------------------------------
 
@@ -473,6 +504,7 @@ class Simulation:
         controller = band.controller
         if controller is None or controller.scan_from_us is None:
             return
+        late = self._behind_wall_s() > LATE_S
         for channel, from_us, to_us in controller.windows(self._now_us):
             senders = [
                 (
@@ -501,6 +533,7 @@ class Simulation:
                     continue
                 band.report_free_us = begin + REPORT_COST_US
                 band.stats.delivered += 1
+                band.stats.late += late
                 self._to_vm(band, controller.report(heard), at)
 
 

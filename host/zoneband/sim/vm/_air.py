@@ -18,6 +18,7 @@ PIN_GET = 0xFC
 PIN_SET = 0xFB
 SLEEP = 0xFA
 UART = 0xF9
+PIN_EVENT = 0xF8
 
 STDIN = 1
 DEAF = 2
@@ -27,6 +28,7 @@ power_on_us = int(uos.getenv("ZB_POWER_ON_US") or "0")
 on_hci = None  # set by bluetooth: called with each event's bytes
 timer_us = -1  # set by bluetooth: when a finite scan ends
 on_timer = None
+on_pin = None  # set by machine.Pin.irq: called when a pin changed while the band waited
 
 _sock = None
 _path = uos.getenv("ZB_AIR")
@@ -52,7 +54,6 @@ def _receive():
 
 def ask(kind, payload, wanted):
     """Send, then take packets until one of the wanted type comes; HCI events are handed on."""
-    global now_us
     if not _sock:
         return None
     send(kind, payload)
@@ -61,21 +62,34 @@ def ask(kind, payload, wanted):
         if got == wanted:
             return data
         if got == HCI_EVENT:
-            at = struct.unpack("<Q", data[:8])[0]
-            if at > now_us:
-                now_us = at
-            if on_hci:
-                on_hci(data[8:])
+            _take_event(data)
+
+
+def _take_event(data):
+    global now_us
+    at = struct.unpack("<Q", data[:8])[0]
+    if at > now_us:
+        now_us = at
+    if on_hci:
+        on_hci(data[8:])
 
 
 def _wait_once(until_us, flags):
+    # True: stdin has bytes; None: a pin changed.
     global now_us
-    data = ask(WAIT, struct.pack("<QB", until_us, flags), WAIT)
-    if data is None:
+    if not _sock:
         now_us = max(now_us, until_us)
         return False
-    now_us, stdin = struct.unpack("<QB", data)
-    return bool(stdin)
+    send(WAIT, struct.pack("<QB", until_us, flags))
+    while True:
+        kind, data = _receive()
+        if kind == WAIT:
+            now_us, stdin = struct.unpack("<QB", data)
+            return bool(stdin)
+        if kind == PIN_EVENT:
+            now_us = struct.unpack("<Q", data)[0]
+            return None
+        _take_event(data)
 
 
 def wait(until_us, flags=0):
@@ -87,6 +101,8 @@ def wait(until_us, flags=0):
         if 0 <= timer_us <= now_us:
             timer_us = -1
             on_timer()
+        if stdin is None and on_pin:
+            on_pin()
         if stdin:
             return True
         if now_us >= until_us:

@@ -66,6 +66,10 @@ class Pin:
             return data[0] if data else 0
         _air.send(_air.PIN_SET, bytes([self._number, 1 if level else 0]))
 
+    def irq(self, handler=None, trigger=3, **_):
+        # Any pin's change calls the one handler: only the power pin ever changes.
+        _air.on_pin = (lambda: handler(self)) if handler else None
+
     __call__ = value
 
     def on(self):

@@ -6,6 +6,7 @@ either old or new, never marginal, and a program never disturbs its neighbours.
 """
 
 import os
+from array import array
 
 SECTOR = 4096
 
@@ -19,7 +20,7 @@ class NorFlash:
 
     def __init__(self, path, sectors):
         self.sectors = sectors
-        self.erases = [0] * sectors
+        self.erases = array("H", bytes(2 * sectors))
         self.programmed = 0
         self.cut_after = -1  # bytes programmed or erased until the power goes, -1: never
         try:

@@ -1,0 +1,72 @@
+# The cable: power on it, a dock on it, and who is spoken to over it.
+
+from wire import records
+from wire.compat import const
+
+from .link import FastLink
+from .session import Session
+
+# Without a pin that sees the cable, silence this long ends a dock.
+_UNDOCK_S = const(120)
+
+
+class Cable:
+    def __init__(self, band, board, link):
+        self._band = band
+        self._board = board
+        self._link = link
+        self.docked = False
+        self._powered = board.on_power()
+        self._last_frame_s = 0
+        self._greeted = False
+        self._waiting = False
+        board.when_power_changes(self._changed)
+
+    def _changed(self, _):
+        # Between two bytecodes of the main task. In the middle of other work the next burst
+        # looks; but a wait may last seconds, and a station may pull EN when it opens the port.
+        if self._waiting:
+            self.watch()
+
+    def watch(self):
+        band = self._band
+        powered = self._board.on_power()
+        if powered != self._powered:
+            self._powered = powered
+            if powered:
+                # Save what a reset would take.
+                band.flush()
+                band.journal.clock(records.SOURCE_RUNNING)
+            mv = band.journal.check_battery()
+            band.journal.mark(records.CHARGE, records.BEGAN if powered else records.ENDED, mv)
+        if not self.docked:
+            return
+        if self._board.has_vbus():
+            gone = not powered
+        else:
+            gone = band.clock.run()[0] - self._last_frame_s > _UNDOCK_S
+        if gone:
+            self.docked = False
+            band.journal.mark(records.DOCK, records.ENDED)
+
+    def serve(self, wait_ms):
+        # Wait, and answer the cable meanwhile. True when a session took the time.
+        self._waiting = True
+        first = self._link.read(wait_ms)
+        self._waiting = False
+        if not first:
+            return False
+        self._greeted = False
+        Session(self._band, self._link).run(first)
+        self._last_frame_s = self._band.clock.run()[0]
+        return self._greeted
+
+    def begins(self):
+        # The first good HELLO of a session.
+        self._greeted = True
+        if not self.docked:
+            self.docked = True
+            self._band.dock_began()
+
+    def fast_link(self, machine, baud):
+        return FastLink(machine, self._board.uart_pins, baud)

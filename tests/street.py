@@ -1,0 +1,55 @@
+"""Some virtual bands and a station's spool."""
+
+from pathlib import Path
+
+from zoneband import batch as batches
+from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
+from zoneband.server.parse import encounters, parse
+from zoneband.sim.simulation import Provision, Simulation, VirtualBand
+from zoneband.spool import Spool
+
+START = 1_793_682_000
+
+
+class Street:
+    """Some issued bands and a station's spool."""
+
+    def __init__(self, path: Path, places: list[float], seed: int = 1) -> None:
+        self.sim = Simulation(path / "sim", seed, START, loss=0.3)
+        self.sim.__enter__()
+        self.spool = Spool(path / "station")
+        self.bands: list[VirtualBand] = []
+        for n, x in enumerate(places):
+            keys = [bytes([n + 1, k] * 16) for k in range(3)]
+            facts = Provision(f"ZB-000{n}-0000", START // 86400, keys[0], keys[1], keys[2])
+            self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
+
+    def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:
+        port = self.sim.plug(band)
+        self.sim.run_on()
+        result = DockJob(port, self.spool, "st", True, state=state, utc=self.utc).run()
+        self.sim.hold()
+        return result
+
+    def utc(self) -> float:
+        return START + self.sim.now_s
+
+    def issue(self) -> None:
+        for band in self.bands:
+            assert self.dock(band, (ISSUE, 1)).outcome == Outcome.DONE.value
+            self.sim.unplug(band)
+
+    def heard(self, band: VirtualBand) -> list[tuple[bytes, int, int, int, int, int, int, int]]:
+        out = []
+        seen = set()
+        for name in self.spool.waiting():
+            batch = batches.unpack(self.spool.data(name))
+            if batch.header.serial == band.name:
+                for placed, fields in encounters(parse(batch)):
+                    if (placed.sector, placed.slot) not in seen:
+                        seen.add((placed.sector, placed.slot))
+                        out.append(fields)
+        return out
+
+    def later(self, seconds: float) -> None:
+        self.sim.run_until(self.sim.now_s + seconds)
