@@ -98,6 +98,13 @@ class Spool:
         )
         return row[0] or 0
 
+    def has_other_log(self, serial: str, log_id: int) -> bool:
+        """Whether another log of this serial was docked here before."""
+        row = self._one(
+            "SELECT COUNT(*) FROM batches WHERE serial=? AND log_id<>?", (serial, log_id)
+        )
+        return bool(row[0])
+
     def waiting(self) -> list[str]:
         """Names of batches to send, oldest first."""
         return [

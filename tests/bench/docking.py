@@ -15,41 +15,28 @@ from bench.rows import rows
 _START = 1_793_682_000
 _COUNT = 1600
 _PORTS = 12
-_FILL = """
-from wire import records
-log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32)
-log.mount(1, 0, False)
-for n in range({count}):
-    base = log.ready(n)
-    log.append(records.encounter(bytes(12), 0, 300, 70, -66, -51, 0, 6))
-"""
 
 
 @contextmanager
 def _street(bands: int, count: int, reset_on_open: bool = False) -> Iterator[tuple[Any, ...]]:
     """(simulation, station folder, the bands) with `count` encounters in each band's log."""
-    from zoneband.sim import band as made
     from zoneband.sim.simulation import Provision, Simulation
 
-    kept = made._HAND_OUT
-    made._HAND_OUT = kept + _FILL.format(count=count)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            with Simulation(root / "sim", 1, _START) as sim:
-                found = []
-                for n in range(bands):
-                    key = bytes([n + 1] * 32)
-                    facts = Provision(
-                        f"ZB-{n:04d}-0000", _START // 86400, key, key, key, issued_utc_s=_START
-                    )
-                    band = sim.add_band(facts.serial, float(n), 0.0, facts)
-                    band.reset_on_open = reset_on_open
-                    found.append(band)
-                sim.run_until(10)
-                yield sim, root, found
-    finally:
-        made._HAND_OUT = kept
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with Simulation(root / "sim", 1, _START) as sim:
+            found = []
+            for n in range(bands):
+                key = bytes([n + 1] * 32)
+                facts = Provision(
+                    f"ZB-{n:04d}-0000", _START // 86400, key, key, key,
+                    issued_utc_s=_START, filled=count,
+                )  # fmt: skip
+                band = sim.add_band(facts.serial, float(n), 0.0, facts)
+                band.reset_on_open = reset_on_open
+                found.append(band)
+            sim.run_until(10)
+            yield sim, root, found
 
 
 def _dock_s(bands: int) -> float:

@@ -135,6 +135,11 @@ class DockJob:
                 message = _("The band's clock is far from this computer's: it was left as it is.")
         else:
             message = _("This computer's clock is not vouched for: the band's was left as it is.")
+        if self._spool.has_other_log(band.serial, band.log_id):
+            message = _(
+                "This serial was docked here with another memory. "
+                "If two bands carry it, put both aside."
+            )
         if self._state is not None:
             session.set_state(*self._state)
         self._spool.saw(

@@ -39,6 +39,14 @@ log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32
 log.mount(1, 0, False)
 log.ready(0)
 log.append(records.clock(0, 0, records.SOURCE_RUNNING, 0, {utc_s}, 0, 0, 0))
+for n in range({filled}):
+    base = log.ready(n)
+    log.append(records.encounter(bytes(12), n - base, 0, 1, -90, -90, 0, 6))
+"""
+_TAKE_KEY = 'esp32.NVS("zoneband").erase_key({name!r})\n'
+_TAKE_BANDKEYS = """
+for block in (0, 1):
+    esp32.Partition.find(1, label="bandkeys")[0].ioctl(6, block)
 """
 
 
@@ -47,7 +55,8 @@ class Provision:
     """What makes a band one of ours; keys are 32 bytes, day counts from 1970.
 
     With issued_utc_s it is handed out already, as after a dock at that time (Unix seconds) and a
-    loss of power: a start that needs no cable, and so no wall clock."""
+    loss of power: a start that needs no cable, and so no wall clock. filled: encounters with
+    nobody in its log; missing: "bandkeys" or a name in NVS that a cut provisioning left out."""
 
     serial: str
     day: int
@@ -56,6 +65,8 @@ class Provision:
     receipt_key: bytes
     board: str = "virtual"
     issued_utc_s: int | None = None
+    filled: int = 0
+    missing: str = ""
 
 
 @dataclass
@@ -142,7 +153,11 @@ class VirtualBand:
             f"{facts.base_key.hex()!r}, {facts.dock_key.hex()!r}, {facts.receipt_key.hex()!r})\n"
         )
         if facts.issued_utc_s is not None:
-            code += _HAND_OUT.format(utc_s=facts.issued_utc_s)
+            code += _HAND_OUT.format(utc_s=facts.issued_utc_s, filled=facts.filled)
+        if facts.missing == "bandkeys":
+            code += _TAKE_BANDKEYS
+        elif facts.missing:
+            code += _TAKE_KEY.format(name=facts.missing)
         done = subprocess.run(
             [_find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
             cwd=self.root,

@@ -17,6 +17,7 @@ HEAP_EXEC = 1
 _ERASE_US = 40000
 _PROGRAM_US = 300
 _PAGE = 20480
+_ERASED = 0x80
 _SECTORS = {"bandkeys": 2, "bandlog": int(uos.getenv("ZB_LOG_SECTORS") or "384")}
 
 
@@ -64,7 +65,11 @@ class NVS:
             value = data[at + 34 : at + 34 + size]
             if len(value) < size:
                 break
-            self._values[(name.rstrip(b"\x00").decode(), kind)] = value
+            full = name.rstrip(b"\x00").decode(), kind & 0x7F
+            if kind & _ERASED:
+                self._values.pop(full, None)
+            else:
+                self._values[full] = value
             at += 34 + size
         self._size = at
 
@@ -111,7 +116,10 @@ class NVS:
 
     def erase_key(self, key):
         for kind in (1, 2):
-            self._values.pop(self._key(key, kind), None)
+            full = self._key(key, kind)
+            if self._values.pop(full, None) is not None:
+                with open(self._PATH, "ab") as f:
+                    self._size += f.write(self._entry((full[0], kind | _ERASED), b""))
 
     def commit(self):
         pass

@@ -1,0 +1,308 @@
+"""What goes wrong at a station, with real bands on real ports: one clear line, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from street import START, Street
+from support import ROOT
+from zoneband import batch as batches
+from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
+from zoneband.dock.link import Link
+from zoneband.dock.session import BandSession, Refused
+from zoneband.server.process import running
+from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.sim.simulation import Provision, Reset
+from zoneband.spool import Spool
+from zoneband.station import Station
+from zoneband.upload import Uploader
+from zoneband.wire import messages, records
+
+
+def slots_of(spool: Spool) -> dict[tuple[str, int], dict[int, bytes]]:
+    """(serial, log id) to {cursor: slot} of all that a spool holds; the same slot twice must be
+    the same."""
+    found: dict[tuple[str, int], dict[int, bytes]] = {}
+    for name in spool.waiting():
+        batch = batches.unpack(spool.data(name))
+        held = found.setdefault((batch.header.serial, batch.header.log_id), {})
+        for cursor, slots in batch.chunks:
+            for i in range(0, len(slots), 32):
+                slot = slots[i : i + 32]
+                assert held.setdefault(cursor + i // 32, slot) == slot
+    return found
+
+
+def whole(held: dict[int, bytes]) -> bool:
+    """Whether the slots are a log from its beginning on without a gap."""
+    return sorted(held) == list(range(len(held)))
+
+
+def facts(n: int, **more: Any) -> Provision:
+    """A band that is handed out already."""
+    keys = [bytes([n + 1, k] * 16) for k in range(3)]
+    return Provision(f"ZB-{n:04d}-0000", START // 86400, *keys, issued_utc_s=START, **more)
+
+
+def cli(*words: str, data: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "zoneband", "--lang", "en", *words, "--data", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "host"), "TERM": "dumb"},
+    )
+
+
+def test_a_station_killed_in_the_middle_of_a_pull_goes_on_where_it_was(tmp_path: Path) -> None:
+    street = Street(tmp_path, [])
+    try:
+        band = street.sim.add_band("a", 0, 0, facts(0, filled=3000))
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        data = tmp_path / "data"
+        for pause_s in (2.5, 4.0):
+            run = cli("dock", "--once", "--json", "--port", port, data=data)
+            time.sleep(pause_s)
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+        run = cli("dock", "--once", "--json", "--port", port, data=data)
+        out, err = run.communicate(timeout=60)
+        assert run.returncode == 0, err
+        [result] = json.loads(out)
+        assert result["outcome"] == "done" and result["serial"] == "ZB-0000-0000"
+        [held] = slots_of(Spool(data / "station")).values()
+        assert whole(held) and len(held) > 3000
+    finally:
+        street.sim.__exit__()
+
+
+def test_a_hub_that_loses_power_with_twelve_docks_open(tmp_path: Path) -> None:
+    street = Street(tmp_path, [])
+    try:
+        bands = [street.sim.add_band(str(n), n, 0, facts(n, filled=700)) for n in range(12)]
+        street.sim.run_on()
+
+        def dock_all(cut_after_s: float | None) -> list[DockResult]:
+            results: list[DockResult] = []
+            ports = [street.sim.plug(band) for band in bands]
+            threads = [
+                threading.Thread(
+                    target=lambda port=port: results.append(
+                        DockJob(port, street.spool, "st", True, utc=street.utc).run()
+                    )
+                )
+                for port in ports
+            ]
+            for thread in threads:
+                thread.start()
+            if cut_after_s is not None:
+                time.sleep(cut_after_s)
+                for band in bands:
+                    street.sim.unplug(band)
+                    street.sim.reset(band, Reset.POWER)
+            for thread in threads:
+                thread.join()
+            return results
+
+        first = dock_all(1.0)
+        assert {r.outcome for r in first} <= {Outcome.BROKEN_OFF.value, Outcome.NO_BAND.value}
+        assert all(r.message for r in first)
+        second = dock_all(None)
+        assert [r.outcome for r in second] == [Outcome.DONE.value] * 12
+        found = slots_of(street.spool)
+        assert len(found) == 12
+        assert all(whole(held) and len(held) > 700 for held in found.values())
+    finally:
+        street.sim.__exit__()
+
+
+def test_a_port_that_becomes_another_bands_in_the_middle_of_a_dock(tmp_path: Path) -> None:
+    street = Street(tmp_path, [])
+    try:
+        a, b = (street.sim.add_band(str(n), n, 0, facts(n, filled=2000)) for n in range(2))
+        street.sim.run_on()
+        name = tmp_path / "ttyUSB0"
+        name.symlink_to(street.sim.plug(a))
+
+        def swap() -> None:
+            street.sim.unplug(a)
+            name.unlink()
+            name.symlink_to(street.sim.plug(b))
+
+        timer = threading.Timer(1.5, swap)
+        timer.start()
+        first = DockJob(str(name), street.spool, "st", True, utc=street.utc).run()
+        timer.join()
+        assert first.outcome == Outcome.BROKEN_OFF.value
+        second = DockJob(str(name), street.spool, "st", True, utc=street.utc).run()
+        assert second.outcome == Outcome.DONE.value and second.serial == "ZB-0001-0000"
+        street.sim.unplug(b)
+        third = DockJob(street.sim.plug(a), street.spool, "st", True, utc=street.utc).run()
+        assert third.outcome == Outcome.DONE.value and third.serial == "ZB-0000-0000"
+        found = slots_of(street.spool)
+        assert sorted(serial for serial, _ in found) == ["ZB-0000-0000", "ZB-0001-0000"]
+        assert all(whole(held) and len(held) > 2000 for held in found.values())
+    finally:
+        street.sim.__exit__()
+
+
+def test_two_bands_with_one_serial_are_kept_apart_and_told(tmp_path: Path) -> None:
+    street = Street(tmp_path, [])
+    try:
+        for n in range(2):
+            band = street.sim.add_band(str(n), n, 0, facts(0, filled=50))
+            street.sim.run_on()
+            result = DockJob(street.sim.plug(band), street.spool, "st", True, utc=street.utc).run()
+            assert result.outcome == Outcome.DONE.value
+        assert "two bands" in result.message or "hai vòng" in result.message
+        found = slots_of(street.spool)
+        assert len(found) == 2
+        assert all(whole(held) for held in found.values())
+    finally:
+        street.sim.__exit__()
+
+
+def test_a_half_provisioned_band_is_put_aside(tmp_path: Path) -> None:
+    street = Street(tmp_path, [])
+    try:
+        for n, missing in enumerate(("serial", "receipt_key", "bandkeys")):
+            band = street.sim.add_band(str(n), n, 0, facts(n, missing=missing))
+            street.sim.run_on()
+            result = DockJob(street.sim.plug(band), street.spool, "st", True, utc=street.utc).run()
+            assert result.outcome == Outcome.NOT_PROVISIONED.value
+            assert result.message
+        assert street.spool.waiting() == []
+    finally:
+        street.sim.__exit__()
+
+
+def test_a_band_at_two_stations_of_which_one_is_offline(street: Street, tmp_path: Path) -> None:
+    street.issue()
+    band, other = street.bands
+    offline = Spool(tmp_path / "offline")
+    online = Spool(tmp_path / "online")
+    server = TracingServer(tmp_path / "server", utc=street.utc)
+    for n, each in enumerate(street.bands):
+        keys = [bytes([n + 1, k] * 16) for k in range(3)]
+        server.enrol(Enrolment(each.name, "virtual", "band", START // 86400, *keys))
+    tokens = {name: server.add_station(name) for name in ("off", "on")}
+
+    def dock(spool: Spool, name: str, url: str | None) -> DockResult:
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        deliver = None
+        if url is not None:
+            settings = Station(url, name, tokens[name], None)
+            deliver = lambda: Uploader(tmp_path, spool, settings).run(1)  # noqa: E731
+        result = DockJob(port, spool, name, True, deliver=deliver, utc=street.utc).run()
+        street.sim.unplug(band)
+        street.sim.hold()
+        assert result.outcome == Outcome.DONE.value
+        return result
+
+    with running(tmp_path) as url:
+        street.later(1200)
+        dock(offline, "off", None)
+        street.later(1200)
+        assert dock(online, "on", url).receipted
+        street.later(1200)
+        assert not dock(offline, "off", None).receipted
+        street.later(600)
+        assert dock(online, "on", url).receipted
+        # The offline station comes back at last: nothing of it counts twice.
+        done = Uploader(tmp_path, offline, Station(url, "off", tokens["off"], None)).run(1)
+        assert done.waiting == done.refused == 0
+    found = TracingServer(tmp_path / "server", utc=street.utc).trace(
+        band.name, START - 3600, START + 86_400
+    )
+    [contact] = found["contacts"]
+    assert contact["serial"] == other.name
+    places = [(e["log_id"], e["sector"], e["slot"]) for e in contact["evidence"]]
+    assert len(places) == len(set(places))
+    assert 60 < contact["total_min"] < 72
+
+
+def test_a_station_that_nobody_vouches_for_pulls_and_sets_no_clock(street: Street) -> None:
+    band = street.bands[0]
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    wrong = DockJob(port, street.spool, "st", False, utc=lambda: 1_000.0).run()
+    assert wrong.outcome == Outcome.DONE.value
+    assert not wrong.clock_set and "vouched" in wrong.message
+    link = Link(port)
+    session = BandSession(link, street.utc)
+    assert not session.hello().flags & messages.UTC_SET
+    session.bye()
+    link.close()
+    right = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+    assert right.clock_set
+
+
+def test_clocks_that_jump(street: Street) -> None:
+    """Three weeks forward is refused; a day back is taken, and the band sends its earliest ID."""
+    street.issue()
+    street.later(1000)
+    band = street.bands[0]
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    weeks = DockJob(port, street.spool, "st", True, utc=lambda: street.utc() + 21 * 86_400).run()
+    assert weeks.outcome == Outcome.DONE.value and not weeks.clock_set
+    assert "far from" in weeks.message
+    link = Link(port)
+    session = BandSession(link, lambda: street.utc() - 80_000)
+    session.hello()
+    session.set_clock(5)
+    session.bye()
+    link.close()
+    street.sim.unplug(band)
+    street.sim.hold()
+    assert band.controller is not None
+    before = {s.data for s in band.controller.segments}
+    street.later(30)
+    link = Link(street.sim.plug(band))
+    street.sim.run_on()
+    session = BandSession(link, street.utc)
+    assert session.hello().flags & messages.UTC_AHEAD
+    session.set_clock(5)
+    session.bye()
+    link.close()
+    # No earlier ID than those it had sent came out.
+    sent = {s.data for s in band.controller.segments} - before
+    assert len(sent) <= 1
+    street.sim.hold()
+    found = slots_of(street.spool)
+    assert found
+
+
+def test_an_issued_band_without_a_clock_takes_no_step_beyond_a_logs_life(tmp_path: Path) -> None:
+    street = Street(tmp_path, [0.0])
+    try:
+        band = street.bands[0]
+        assert street.dock(band, (ISSUE, 1)).outcome == Outcome.DONE.value
+        street.sim.unplug(band)
+        street.later(60)
+        # Its flash log is lost and so is its time: only the keys know where they stand.
+        street.sim.call(lambda: (band.directory / "bandlog.bin").unlink())
+        street.sim.reset(band, Reset.POWER)
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        link = Link(port)
+        session = BandSession(link, lambda: street.utc() + 40 * 86_400)
+        assert session.hello().state == records.ISSUED
+        with pytest.raises(Refused) as refused:
+            session.set_clock(5)
+        assert refused.value.reason == messages.CLOCK_JUMP
+        session.bye()
+        link.close()
+        assert street.dock(band).clock_set
+    finally:
+        street.sim.__exit__()
