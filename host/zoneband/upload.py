@@ -144,8 +144,8 @@ class Uploader:
             if receipt:
                 # The receipt first: a cut between the two only sends the batch once more.
                 mac = bytes.fromhex(receipt["mac"])
-                facts = (receipt["log_id"], receipt["first"], receipt["upto"])
-                self._spool.add_receipt(Receipt(receipt["serial"], *map(int, facts), mac))
+                log_id, first, upto = (int(receipt[k]) for k in ("log_id", "first", "upto"))
+                self._spool.add_receipt(Receipt(receipt["serial"], log_id, first, upto, mac))
         except (ValueError, TypeError, KeyError):
             return False
         self._spool.sent(name)

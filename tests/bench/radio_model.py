@@ -60,7 +60,7 @@ def _heard(sim: Any) -> list[dict[int, list[tuple[int, int]]]]:
 )
 def detection() -> dict[str, float]:
     """Fifty bands come together in a hall (25 pairs 2 m apart, on a grid of 5 m), stay for 60 s
-    or 5 min, go apart for 90 s and come back in other pairs: 1,000 contacts of 60 s and 300 of 5
+    or 5 min, go apart for 90 s and come back in other pairs: 800 contacts of 60 s and 200 of 5
     min at 70 % packet loss. A contact counts when each of the pair has a record of the other in
     it. Duty: time in listening windows over all time."""
     rng = random.Random(3)
@@ -68,7 +68,7 @@ def detection() -> dict[str, float]:
     with _crowd(50, 0.7) as sim:
         now = 60
         sim.run_until(now)
-        for length in [60] * 40 + [300] * 12:
+        for length in [60] * 32 + [300] * 8:
             order = list(range(50))
             rng.shuffle(order)
             places: dict[int, tuple[float, float]] = {}

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from support import ROOT
-from zoneband.demo import check, story
+from zoneband.demo import story
+from zoneband.server import store
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return done.stdout, next(data.glob("seed-7-*"))
 
 
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(200)
 def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, Path]) -> None:
     out, where = lived
@@ -36,17 +39,65 @@ def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, 
     assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(200)
 def test_one_altered_record_is_seen(lived: tuple[str, Path]) -> None:
     _, where = lived
+
+    def ask() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "zoneband", "--lang", "en", "demo", "--again", str(where)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+            env={"PYTHONPATH": str(ROOT / "host"), "PATH": "/usr/bin:/bin", "COLUMNS": "120"},
+        )
+
+    done = ask()
+    assert done.returncode == 0, done.stdout + done.stderr
+    # One record of the neighbour across the aisle, as if the case had stood beside him.
+    root = where / "server" / "encounters"
     trace = json.loads((where / "trace.json").read_text())
-    day = trace["from_s"] // 86400 * 86400
-    tale = story.make(7, day)
-    assert check.compare(tale, trace).mistakes == []
-    for contact in trace["contacts"]:
-        if contact["must_call"]:
-            contact["must_call"] = False
-    assert len(check.compare(tale, trace).mistakes) == 1
+    [far] = [c for c in trace["contacts"] if c["total_min"] >= 60 and c["role"] == "band"]
+    [path] = [p for p in root.glob("*/*.parquet") if _holds(root, p, far["evidence"][0])]
+    day = date.fromisoformat(path.parent.name.removeprefix("day=")) - date(1970, 1, 1)
+    columns = {k: v.copy() for k, v in store.read(root, str(path.relative_to(root))).items()}
+    [row] = _rows(columns, far["evidence"][0])
+    columns["rssi_mean"][row], columns["sightings"][row] = -50, 60_000
+    columns["duration_s"][row] = 1800
+    path.write_bytes((root / store.write(root, day.days, columns)).read_bytes())
+    done = ask()
+    assert done.returncode == 1
+    assert "need not be called and is" in done.stdout
+
+
+def _rows(columns: store.Columns, record: dict[str, int]) -> list[int]:
+    names = ("log_id", "sector", "slot", "start_s")
+    return [
+        i
+        for i in range(len(columns["slot"]))
+        if all(int(columns[name][i]) == record[name] for name in names)
+    ]
+
+
+def _holds(root: Path, path: Path, record: dict[str, int]) -> bool:
+    return bool(_rows(store.read(root, str(path.relative_to(root))), record))
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"seed": 1}', '{"seed": "x", "day_utc_s": null}'])
+def test_a_folder_without_a_story_is_said(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "story.json").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "zoneband", "--lang", "en", "demo", "--again", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "host"), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 3
+    assert "no lived story" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_every_story_has_its_cast() -> None:

@@ -87,6 +87,11 @@ class StoryRun:
             sum(s.lost_reports for s in stats),
         )
 
+    def ask_again(self) -> dict[str, Any]:
+        """The server's answer of a story that was lived in this directory before."""
+        with running(self._data) as url:
+            return self._trace(url)
+
     # --- parts of the story -----------------------------------------------------------------
 
     def _hand_out(self, sim: Simulation, spool: Spool, settings: Station) -> None:

@@ -8,6 +8,7 @@ by the minute, Gaussian fading per packet. No reflections, no walls, no antenna 
 import math
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,18 @@ def shadow_db(seed: int, sender: int, receiver: int, at_us: int) -> float:
     """Loss in the bodies between two bands, drifting between values drawn for each minute."""
     step, rest = divmod(at_us, SHADOW_STEP_US)
     share = rest / SHADOW_STEP_US
+    before = _drawn_db(seed, sender, receiver, step)
+    return before * (1 - share) + _drawn_db(seed, sender, receiver, step + 1) * share
 
-    def drawn(n: int) -> float:
-        return SHADOW_MAX_DB * (mix(seed, "shadow", sender, receiver, n) % 10_007) / 10_006
 
-    return drawn(step) * (1 - share) + drawn(step + 1) * share
+@lru_cache(1 << 16)
+def _drawn_db(seed: int, sender: int, receiver: int, step: int) -> float:
+    return SHADOW_MAX_DB * (mix(seed, "shadow", sender, receiver, step) % 10_007) / 10_006
+
+
+def in_reach(metres: float) -> bool:
+    """Whether anything at all may be heard at a distance."""
+    return mean_rssi(metres) + 4 * FADING_DB >= SENSITIVITY_DBM
 
 
 def mean_rssi(metres: float) -> float:
@@ -99,7 +107,7 @@ def hear(
 ) -> list[Heard]:
     """PDUs heard on one channel in [from_us, to_us), in order of time.
 
-    senders: (index, metres, segments) of everybody else; loss: share of packets lost for
+    senders: (index, metres, segments) of everybody else in reach; loss: share of packets lost for
     reasons that are not modelled (0..1)."""
     times: list[Times] = []
     levels: list[npt.NDArray[np.float64]] = []
@@ -107,10 +115,7 @@ def hear(
     counts: list[int] = []
     rng = np.random.Generator(np.random.Philox(key=[mix(seed, receiver), from_us]))
     for index, metres, segments in senders:
-        mean = mean_rssi(metres)
-        if mean + 4 * FADING_DB < SENSITIVITY_DBM:
-            continue
-        mean -= shadow_db(seed, index, receiver, from_us)
+        mean = mean_rssi(metres) - shadow_db(seed, index, receiver, from_us)
         for segment in segments:
             shift = channel * CHANNEL_US
             found = segment.events(from_us - shift, to_us - shift - PDU_US) + shift

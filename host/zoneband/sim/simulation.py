@@ -7,6 +7,7 @@ program has a band's port open, virtual time keeps to the wall clock.
 
 import asyncio
 import heapq
+import math
 import queue
 import select
 import selectors
@@ -25,7 +26,7 @@ from typing import Any, TypeVar
 from zoneband.sim import band as bands
 from zoneband.sim.band import Provision, VirtualBand
 from zoneband.sim.controller import BandController
-from zoneband.sim.radio import hear
+from zoneband.sim.radio import Segment, hear, in_reach
 
 _T = TypeVar("_T")
 REPORT_QUEUE = 8
@@ -506,19 +507,17 @@ class Simulation:
             return
         late = self._behind_wall_s() > LATE_S
         for channel, from_us, to_us in controller.windows(self._now_us):
-            senders = [
-                (
-                    other.index,
-                    ((other.x - band.x) ** 2 + (other.y - band.y) ** 2) ** 0.5,
-                    [
-                        s
-                        for s in other.controller.segments
-                        if s.start_us < to_us and (s.end_us is None or s.end_us > from_us)
-                    ],
-                )
-                for other in self.bands
-                if other is not band and other.controller is not None
-            ]
+            senders: list[tuple[int, float, list[Segment]]] = []
+            for other in self.bands:
+                metres = math.hypot(other.x - band.x, other.y - band.y)
+                if other is band or other.controller is None or not in_reach(metres):
+                    continue
+                on_air = [
+                    s
+                    for s in other.controller.segments
+                    if s.start_us < to_us and (s.end_us is None or s.end_us > from_us)
+                ]
+                senders.append((other.index, metres, on_air))
             for heard in hear(self.seed, band.index, channel, from_us, to_us, senders, self.loss):
                 at = heard.at_us
                 deaf_from, deaf_to = band.deaf_us
