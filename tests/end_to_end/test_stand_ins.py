@@ -1,0 +1,86 @@
+"""The stand-ins keep an ESP32's traps: each is sprung on a virtual band, through real mpremote."""
+
+import subprocess
+import sys
+
+import pytest
+
+from street import Street
+
+TRAPS = {
+    "a rotation while advertising is refused in silence": """
+import bluetooth
+b = bluetooth.BLE(); b.active(True); b.config(addr_mode=3)
+was = bytes(b.config('mac')[1])
+b.gap_advertise(100000, b'abc', connectable=False)
+b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
+b.gap_advertise(None); b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
+""",
+    "there is no rxbuf": """
+import bluetooth
+b = bluetooth.BLE(); b.active(True)
+try: b.config(rxbuf=1000)
+except ValueError: print(True); print(False)
+""",
+    "a handler that raises is never called again; stopping a scan calls it on the spot": """
+import bluetooth
+b = bluetooth.BLE(); b.active(True); n = []
+def handler(event, data):
+    n.append(event)
+    if len(n) == 1: raise RuntimeError
+b.irq(handler)
+b.gap_scan(1000, 30000, 30000); b.gap_scan(None)
+print(n == [6])
+b.gap_scan(1000, 30000, 30000); b.gap_scan(None)
+print(len(n) == 2)
+""",
+    "a scan over a scan is an error": """
+import bluetooth
+b = bluetooth.BLE(); b.active(True)
+b.gap_scan(0, 30000, 30000)
+try: b.gap_scan(100, 30000, 30000)
+except OSError as e: print(e.errno == 114)
+b.gap_scan(None); print(False)
+""",
+    "time is whole seconds since power came, ticks wrap at 2**30": """
+import time
+print(type(time.time()) is int and time.time() < 1000000)
+print(time.ticks_add(2**30 - 1, 1) != 0)
+""",
+    "RTC memory holds 2,048 bytes": """
+import machine
+r = machine.RTC(); r.memory(bytes(2048))
+try: r.memory(bytes(2049))
+except ValueError: print(len(r.memory()) == 2048)
+print(False)
+""",
+    "flash only clears bits until it is erased": """
+import esp32
+p = esp32.Partition.find(1, label='bandlog')[0]
+last = p.ioctl(4, 0) - 1
+p.ioctl(6, last); p.writeblocks(last, b'\\x0f', 0); p.writeblocks(last, b'\\xf0', 0)
+b = bytearray(1); p.readblocks(last, b, 0); print(b == b'\\x00')
+p.ioctl(6, last); p.readblocks(last, b, 0); print(b != b'\\xff')
+""",
+    "NVS keeps what was overwritten readable in its pages": """
+import esp32
+n = esp32.NVS('zoneband'); n.set_blob('trap', b'first-value'); n.set_blob('trap', b'x'); n.commit()
+print(b'first-value' in open('../nvs.bin', 'rb').read())
+b = bytearray(20); print(n.get_blob('trap', b) != 1)
+""",
+}
+
+
+@pytest.mark.xdist_group("traps")
+@pytest.mark.parametrize("trap", list(TRAPS))
+def test_the_trap(street: Street, trap: str) -> None:
+    port = street.sim.plug(street.bands[0])
+    street.sim.run_on()
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "exec", TRAPS[trap]],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split()[-2:] == ["True", "False"], done.stdout
