@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tty
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from zoneband.sim.simulation import Provision, Reset
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader
-from zoneband.wire import messages, records
+from zoneband.wire import frames, messages, records
 
 
 def slots_of(spool: Spool) -> dict[tuple[str, int], dict[int, bytes]]:
@@ -306,3 +308,53 @@ def test_an_issued_band_without_a_clock_takes_no_step_beyond_a_logs_life(tmp_pat
         assert street.dock(band).clock_set
     finally:
         street.sim.__exit__()
+
+
+def test_a_foreign_device_beside_a_band_and_nothing_at_all(tmp_path: Path) -> None:
+    street = Street(tmp_path, [0.0])
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    try:
+        port = street.sim.plug(street.bands[0])
+        street.sim.run_on()
+        other = os.ttyname(slave)
+        run = cli("dock", "--once", "--json", "--port", port, "--port", other, data=tmp_path / "d")
+        out, err = run.communicate(timeout=60)
+        assert run.returncode == 4, err
+        assert {r["outcome"] for r in json.loads(out)} == {"done", "no_band"}
+        run = cli("dock", "--once", "--port", other, data=tmp_path / "d")
+        out, err = run.communicate(timeout=60)
+        assert run.returncode == 3
+        assert "No band answers here" in out and "Traceback" not in out + err
+    finally:
+        os.close(master)
+        os.close(slave)
+        street.sim.__exit__()
+
+
+def test_noise_and_half_frames_before_and_in_a_session(street: Street) -> None:
+    port = street.sim.plug(street.bands[0])
+    street.sim.run_on()
+    link = Link(port)
+    session = BandSession(link, street.utc)
+    link.send(bytes(range(4, 200)) + b"\x00")
+    link.send(b"\x05\x01\x07")
+    greeting = session.hello()
+    assert greeting.serial == "ZB-0000-0000"
+    # Half a frame, then a whole one; a frame with one bit turned.
+    whole_frame = frames.encode(messages.one(messages.CLOCK_GET))
+    link.send(whole_frame[: len(whole_frame) // 2])
+    link.send(b"\x00")
+    broken = bytearray(whole_frame)
+    broken[2] ^= 0x10
+    link.send(bytes(broken))
+    assert session.clock().boot_id == greeting.boot_id
+    # A type that nobody knows, and one that is cut short.
+    link.send(frames.encode(bytes([0x7E, 1, 2])))
+    link.send(frames.encode(bytes([messages.PULL])))
+    reasons = set()
+    while (payload := link.receive(0.5)) is not None:
+        reasons.add(messages.read_one(payload)[0])
+    assert reasons == {messages.UNKNOWN_TYPE, messages.BAD_MESSAGE}
+    session.bye()
+    link.close()

@@ -1,0 +1,103 @@
+"""The doctor: each finding comes with its fix."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bandbook import NOON, A, B, BandBook
+from support import ROOT
+from zoneband import doctor
+from zoneband import station as stations
+from zoneband.dock import ports
+from zoneband.server.process import running
+from zoneband.spool import Spool
+from zoneband.station import Station
+
+
+def findings(data: Path) -> dict[str, doctor.Finding]:
+    found = {finding.name: finding for finding in doctor.examine(data)}
+    for finding in found.values():
+        assert finding.text
+        assert bool(finding.fix) == (finding.level != "ok"), finding
+    return found
+
+
+def test_what_is_missing_is_named_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "find", list)
+    found = findings(tmp_path / "not" / "there")
+    assert found["ports"].level == "warning"
+    assert "station init" in found["server"].fix
+    assert found["disk"].level == "ok"
+
+
+def test_a_port_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "find", lambda: [ports.Port("/dev/none0", "CP210x")])
+    found = findings(tmp_path)
+    assert found["ports"].level == "ok" and "/dev/none0" in found["ports"].text
+    assert found["access"].level == "fault" and "dialout" in found["access"].fix
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    assert findings(tmp_path)["disk"].level == "fault"
+
+
+@pytest.fixture
+def modem_manager(tmp_path: Path) -> Iterator[None]:
+    """A process of that name."""
+    program = tmp_path / "ModemManager"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    run = subprocess.Popen([str(program), "60"])
+    yield
+    run.kill()
+    run.wait()
+
+
+def test_a_service_that_grabs_ports(tmp_path: Path, modem_manager: None) -> None:
+    found = findings(tmp_path)
+    assert found["grabber"].level == "fault" and "ModemManager" in found["grabber"].text
+
+
+def test_a_server_that_answers_and_one_that_does_not(tmp_path: Path) -> None:
+    with running(tmp_path) as url:
+        stations.save(tmp_path, Station(url, "st", "t", None))
+        assert findings(tmp_path)["server"].level == "ok"
+    assert findings(tmp_path)["server"].level == "warning"
+
+
+def test_what_waits_and_what_was_refused_is_told(tmp_path: Path) -> None:
+    stations.save(tmp_path, Station("http://127.0.0.1:9", "st", "t", None))
+    spool = Spool(tmp_path / "station")
+    book = BandBook(A, tmp_path)
+    book.met(B, NOON, 5, -66)
+    spool.add(book.batch())
+    book.met(B, NOON + 600, 5, -66)
+    spool.refused(spool.add(book.batch()), "422")
+    found = findings(tmp_path)
+    assert "1" in found["spool"].text and "upload" in found["spool"].fix
+    assert found["refused"].level == "fault"
+
+
+def test_the_verb_says_it_to_people_and_to_scripts(tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "zoneband", "--lang", "vi", "doctor", "--data", str(tmp_path)]
+            + list(words),
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "host"), "COLUMNS": "100"},
+        )
+
+    told = run("--json")
+    levels = [finding["level"] for finding in json.loads(told.stdout)]
+    assert told.returncode == (1 if "fault" in levels else 0)
+    assert "→" in run().stdout
