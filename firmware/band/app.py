@@ -20,6 +20,7 @@ FIRMWARE = (0, 1, 0)
 _FARTHEST_S = const(1900800)
 _HEALTH_S = const(3600)
 _IDLE_MS = const(1000)
+_BATTERY_S = const(60)
 _EXPIRE_A_TIME = const(4)
 _WATCHDOG_MS = const(120000)
 _DOCK_ME_PERCENT = const(75)
@@ -52,6 +53,7 @@ class Band:
         self.provisioned = bool(self.serial and self.receipt_key and keys.load())
         self._slot = -1
         self._health_s = 0
+        self._battery_s = 0
         self._resets = 0
         self._heap_low = gc.mem_free() if hasattr(gc, "mem_free") else 0
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
@@ -99,6 +101,7 @@ class Band:
             self.provisioned
             and self.state == records.ISSUED
             and not self.cable.docked
+            and not self.journal.low
             and self.clock.set
         )
 
@@ -117,8 +120,12 @@ class Band:
             # No scan is due now, so none can vouch for the radio.
             self._wdt.feed()
             self.cable.serve(_IDLE_MS)
-        self.log.prepare()
         now_s = self.clock.run()[0]
+        if now_s - self._battery_s >= _BATTERY_S:
+            self._battery_s = now_s
+            self.journal.check_battery()
+        if not self.journal.low:
+            self.log.prepare()
         if now_s - self._health_s >= _HEALTH_S:
             self._health(now_s)
         self.save(0)
@@ -162,13 +169,13 @@ class Band:
 
     def _health(self, now_s):
         self._health_s = now_s
-        # Not more than the radio may wait for: an erase takes tens of milliseconds.
-        for _ in range(_EXPIRE_A_TIME):
-            if not self.log.expire(now_s):
-                break
         e = self.encounters
         r = self.radio
         mv = self.journal.check_battery()
+        # Not more than the radio may wait for: an erase takes tens of milliseconds.
+        for _ in range(_EXPIRE_A_TIME):
+            if self.journal.low or not self.log.expire(now_s):
+                break
         evicted, unwritten = e.take_losses()
         refused, errors, late, sightings = r.take_counts()
         self.journal.health(

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from street import START, Street
+from zoneband import batch as batches
 from zoneband.dock.job import ISSUE, RETURN, DockJob, Outcome
 from zoneband.dock.link import Link, LinkLost
 from zoneband.dock.ports import SETTLE_S
 from zoneband.dock.session import BandSession, NoBand, Refused
+from zoneband.server.parse import parse
 from zoneband.sim.simulation import Provision, Reset, Simulation
 from zoneband.spool import Spool
 from zoneband.wire import messages, records
@@ -258,3 +260,46 @@ def test_a_session_refuses_what_it_may_not_do(street: Street) -> None:
     link.close()
     with pytest.raises(LinkLost):
         Link("/dev/null-port")
+
+
+def test_an_empty_battery_stops_radio_and_flash_until_it_is_charged(street: Street) -> None:
+    street.issue()
+    band = street.bands[0]
+    street.later(400)
+    band.battery_mv = 3200
+    street.later(120)
+    before = (band.directory / "bandlog.bin").read_bytes()
+    assert band.controller is not None and not band.controller.advertising
+    street.later(1200)
+    assert (band.directory / "bandlog.bin").read_bytes() == before
+    band.battery_mv = 3900
+    street.later(900)
+    assert band.controller.advertising
+    assert street.dock(band).outcome == Outcome.DONE.value
+    assert sum(f[2] for f in street.heard(band)) > 1000
+
+
+def test_health_marks_tell_drops_resets_battery_and_heap(street: Street) -> None:
+    street.issue()
+    street.later(7400)
+    band = street.bands[0]
+    street.sim.reset(band, Reset.SOFT)
+    street.later(60)
+    assert street.dock(band).outcome == Outcome.DONE.value
+    marks: dict[int, list[bytes]] = {}
+    for name in street.spool.waiting():
+        batch = batches.unpack(street.spool.data(name))
+        if batch.header.serial == band.name:
+            for placed in parse(batch).records:
+                marks.setdefault(placed.record[0], []).append(placed.record)
+    health = [records.read_health(record) for record in marks[records.HEALTH]]
+    assert len(health) == 2
+    for _, evicted, unwritten, refused, errors, late, mv, heap_low, sightings in health:
+        assert evicted == unwritten == refused == errors == late == 0
+        assert mv == 3900 and heap_low > 10_000 and sightings > 500
+    boots = [records.read_boot(record) for record in marks[records.BOOT]]
+    assert [boot[4] for boot in boots] == [0, 1]  # resets since run time was lost
+    charges = [records.read_mark(record)[2] for record in marks[records.CHARGE]]
+    assert charges[:2] == [records.BEGAN, records.ENDED]
+    docks = [records.read_mark(record)[2] for record in marks[records.DOCK]]
+    assert docks[:2] == [records.BEGAN, records.ENDED]

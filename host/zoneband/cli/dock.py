@@ -19,6 +19,7 @@ from zoneband.dock import ports
 from zoneband.dock.job import DockJob, DockResult, Outcome
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.sender import Sender
 from zoneband.spool import Spool
 from zoneband.upload import Uploader
 
@@ -52,41 +53,51 @@ class Station:
         self.vouched = stations.clock_vouched(data)
         self.lines: dict[str, _Line] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._uploading = threading.Lock()
+        self._sender = Sender(data, self.spool, self._settings) if self._settings else None
         self.problem = ""
 
-    def look(self) -> None:
-        """Start a dock at every new port; forget ports that are gone."""
-        here = self._given or [port.device for port in ports.find()]
+    def start(self, here: list[str]) -> None:
+        """Start a dock at every port that is new."""
         for port in here:
             if port not in self._threads:
                 line = self.lines[port] = _Line(port)
                 thread = threading.Thread(target=self._dock, args=(line,), daemon=True)
                 self._threads[port] = thread
                 thread.start()
-        if not self._given:
-            for port in set(self._threads) - set(here):
-                if not self._threads[port].is_alive():
-                    del self._threads[port]
-                    self.lines.pop(port, None)
+
+    def ports(self) -> list[str]:
+        """Ports to dock at: those given, else all that may be bands."""
+        return self._given or [port.device for port in ports.find()]
+
+    def look(self) -> None:
+        """Dock what was plugged in since the last look; forget what is gone."""
+        here = [port for port in self.ports() if "://" in port or Path(port).exists()]
+        for port in set(self._threads) - set(here):
+            if not self._threads[port].is_alive():
+                del self._threads[port]
+                self.lines.pop(port, None)
+        self.start(here)
+        if self._sender is not None:
+            self.problem = self._sender.last.problem
 
     def _dock(self, line: _Line) -> None:
         name = self._settings.name if self._settings else "-"
-        deliver = self.upload if self._settings else None
+        deliver = self._deliver if self._sender else None
         job = DockJob(
             line.port, self.spool, name, self.vouched, line.progress, deliver, baud=self._baud
         )
         time.sleep(ports.SETTLE_S)
         line.result = job.run()
 
-    def upload(self, tries: int = 1) -> None:
-        """Send what waits, if a server is set; a dock does not wait for a bad network."""
-        if self._settings is None:
-            return
-        with self._uploading:
-            done = Uploader(self._data, self.spool, self._settings).run(tries)
-        self.problem = done.problem
-        self.vouched = stations.clock_vouched(self._data)
+    def _deliver(self) -> None:
+        if self._sender is not None:
+            self._sender.nudge()
+            self.vouched = stations.clock_vouched(self._data)
+
+    def upload(self) -> None:
+        """Send what waits, if a server is set."""
+        if self._settings is not None:
+            self.problem = Uploader(self._data, self.spool, self._settings).run(1).problem
 
     def busy(self) -> bool:
         """Whether a dock is still going on."""
@@ -102,6 +113,8 @@ class Station:
         foot = _("{n} logs wait to be sent").format(n=waiting)
         if refused:
             foot += " · " + _("{n} refused by the server").format(n=refused)
+        if self.problem:
+            foot += " · " + self.problem
         if not self.vouched:
             foot += " · " + _("this computer's clock is not vouched for: no band is set")
         view = Table(expand=True, caption=foot)
@@ -142,7 +155,7 @@ def command(
     where = data_dir(data)
     station = Station(where, port or [], baud)
     if once or as_json:
-        station.look()
+        station.start(station.ports())
         if not station.lines:
             raise UserError(
                 _("No band is plugged in. Check the cable, then run zoneband doctor."),

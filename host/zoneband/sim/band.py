@@ -99,6 +99,7 @@ class VirtualBand:
         self.stats = Stats()
         self.x = self.y = 0.0
         self.powered = False  # VBUS
+        self.battery_mv = 3900
         self.lights = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.sock: socket.socket | None = None

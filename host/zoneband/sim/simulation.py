@@ -35,7 +35,7 @@ PACE_AFTER_S = 2.0
 LATE_S = 0.05
 _HCI_COMMAND, _HCI_EVENT = 0x01, 0x04
 _WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP, _UART = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9
-_PIN_EVENT = 0xF8
+_PIN_EVENT, _ADC = 0xF8, 0xF7
 _STDIN, _DEAF = 1, 2
 _NEVER = 1 << 62
 
@@ -440,6 +440,9 @@ class Simulation:
             band.controller.on_packet(data)
         elif kind == _PIN_GET:
             self._send(band, _PIN_GET, bytes((1 if band.powered else 0,)))
+        elif kind == _ADC:
+            # Behind a divider of two equal resistors.
+            self._send(band, _ADC, struct.pack("<I", band.battery_mv * 500))
         elif kind == _PIN_SET:
             band.lights += data[1]
         elif kind == _WATCHDOG:

@@ -1,8 +1,8 @@
 """`machine` of an ESP32: what survives which reset is as on the chip.
 
 RTC memory outlives deep sleep, soft and watchdog resets; the supervisor wipes it when power or
-the EN pin goes. Differs from hardware: a full battery that never drains, unless the
-supervisor says otherwise.
+the EN pin goes. Differs from hardware: the battery has the voltage that the supervisor says, and
+never drains.
 """
 
 import _air
@@ -86,7 +86,10 @@ class ADC:
         self._pin = pin
 
     def read_uv(self):
-        return 1950000
+        import struct
+
+        data = _air.ask(_air.ADC, b"", _air.ADC)
+        return struct.unpack("<I", data)[0] if data else 1950000
 
 
 class RTC:
