@@ -3,7 +3,6 @@
 # A burst is one listening window and what follows from it. Nothing is kept between bursts but
 # what `save` writes, so a band that sleeps between them runs the same code.
 
-import gc
 import os
 import struct
 
@@ -14,14 +13,12 @@ from wire.compat import const
 
 from . import logread, memory
 from .cable import Cable
+from .health import Health
 
 FIRMWARE = (0, 1, 0)
 # As long as a log lives, and a day: an issued band's keys step no further at once.
 _FARTHEST_S = const(1900800)
-_HEALTH_S = const(3600)
 _IDLE_MS = const(1000)
-_BATTERY_S = const(60)
-_EXPIRE_A_TIME = const(4)
 _WATCHDOG_MS = const(120000)
 _DOCK_ME_PERCENT = const(75)
 
@@ -52,10 +49,8 @@ class Band:
         self.issue_number = store.get("issue", 0)
         self.provisioned = bool(self.serial and self.receipt_key and keys.load())
         self._slot = -1
-        self._health_s = 0
-        self._battery_s = 0
         self._resets = 0
-        self._heap_low = gc.mem_free() if hasattr(gc, "mem_free") else 0
+        self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
         self.cold_start()
 
@@ -83,7 +78,7 @@ class Band:
         if not planned:
             self.journal.boot(cause, clean, self.firmware, self._resets)
             self.journal.clock(records.SOURCE_RUNNING)
-        self._health_s = now_s
+        self.health.begin(now_s)
         self.save(0)
 
     def save(self, clean, keep_open=False):
@@ -120,14 +115,9 @@ class Band:
             # No scan is due now, so none can vouch for the radio.
             self._wdt.feed()
             self.cable.serve(_IDLE_MS)
-        now_s = self.clock.run()[0]
-        if now_s - self._battery_s >= _BATTERY_S:
-            self._battery_s = now_s
-            self.journal.check_battery()
+        self.health.watch(self.clock.run()[0])
         if not self.journal.low:
             self.log.prepare()
-        if now_s - self._health_s >= _HEALTH_S:
-            self._health(now_s)
         self.save(0)
 
     def _listen(self):
@@ -161,36 +151,9 @@ class Band:
         # A refused rotation leaves nothing on air: try again at the next window.
         if self.radio.rotate(rotating_id):
             self._slot = slot
-        gc.collect()
-        if hasattr(gc, "mem_free"):
-            self._heap_low = min(self._heap_low, gc.mem_free())
+        self.health.collect()
         if self.log.fill_percent() >= _DOCK_ME_PERCENT:
             self.cues.dock_me()
-
-    def _health(self, now_s):
-        self._health_s = now_s
-        e = self.encounters
-        r = self.radio
-        mv = self.journal.check_battery()
-        # Not more than the radio may wait for: an erase takes tens of milliseconds.
-        for _ in range(_EXPIRE_A_TIME):
-            if self.journal.low or not self.log.expire(now_s):
-                break
-        evicted, unwritten = e.take_losses()
-        refused, errors, late, sightings = r.take_counts()
-        self.journal.health(
-            (
-                evicted,
-                unwritten + self.journal.unwritten,
-                refused,
-                errors,
-                late,
-                mv,
-                self._heap_low,
-                sightings,
-            )
-        )
-        self.journal.unwritten = 0
 
     # --- what a session asks for ------------------------------------------------------------
 

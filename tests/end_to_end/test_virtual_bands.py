@@ -62,6 +62,7 @@ def test_address_and_id_change_in_the_same_step(street: Street) -> None:
         assert all(s.address[5] < 0x40 for s in segments)  # non-resolvable
 
 
+@pytest.mark.timeout(500)
 def test_a_band_alone_for_a_day_never_resets(tmp_path: Path) -> None:
     street = Street(tmp_path, [0.0])
     try:

@@ -1,5 +1,6 @@
 """The launcher and the tree: what a stranger meets first."""
 
+import json
 import os
 import re
 import subprocess
@@ -120,8 +121,42 @@ def test_a_wheel_holds_the_shared_formats_and_the_firmware(tmp_path: Path) -> No
         "zoneband/tracing/evidence.sql",
     ):
         assert wanted in names
+    # Installed alone, it finds its shared formats and its firmware.
+    where = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(where)
+    done = subprocess.run(
+        [sys.executable, "-c", "from zoneband.wire import frames; from zoneband.sim import band;"
+         "print(frames.__file__, (band.FIRMWARE / 'main.py').exists())"],
+        capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(where)},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(where / "zoneband/wire/frames.py"), "True"], done.stderr
 
 
-def test_firmware_modules_stay_small() -> None:
+def test_bench_prints_one_list_and_nothing_else() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "zoneband", "bench", "--json", "--only"]
+        + ["log_erases_per_124,littlefs_bytes_per_slot_byte"],
+        capture_output=True, text=True, cwd=ROOT, timeout=100,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["name"] for row in rows] == ["log_erases_per_124", "littlefs_bytes_per_slot_byte"]
+    for row in rows:
+        assert set(row) == {"name", "value", "unit", "bar", "ok"}
+        assert isinstance(row["value"], float)
+    assert (rows[0]["bar"], rows[0]["ok"]) == (1.01, True)
+    assert (rows[1]["bar"], rows[1]["ok"]) == (None, None)
+    unknown = subprocess.run(
+        [sys.executable, "-m", "zoneband", "bench", "--only", "nothing"],
+        capture_output=True, text=True, cwd=ROOT, timeout=100,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
+    )  # fmt: skip
+    assert unknown.returncode == 2 and unknown.stderr.count("\n") == 1
+
+
+def test_modules_stay_small() -> None:
     for path in (ROOT / "firmware").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 350, path
+        assert len(path.read_text().splitlines()) <= 250, path
+    for path in (ROOT / "host").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 600, path

@@ -291,3 +291,11 @@ def test_many_small_batches_become_few_files(bench: Bench, tmp_path: Path) -> No
         named = list(db.execute(text("SELECT path FROM segments")).scalars())
     assert len(named) < 16
     assert len(list(folder.glob("*.parquet"))) >= len(named)
+
+
+def test_every_endpoint_says_what_it_does(bench: Bench) -> None:
+    paths = bench.http.get("/openapi.json").json()["paths"]
+    assert len(paths) == 9
+    for path, verbs in paths.items():
+        for verb, facts in verbs.items():
+            assert len(facts["description"]) > 15, (verb, path)

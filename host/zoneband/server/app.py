@@ -120,10 +120,12 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
 
     @app.get("/healthz")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Whether the server is up."""
         return {"status": "ok", "version": __version__}
 
     @app.post("/v1/stations", status_code=201)
     def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Register a station: from elsewhere with the code that `zoneband serve` prints."""
         here = request.client is not None and request.client.host in _LOOPBACK
         if not here and not secrets.compare_digest(body.code or "", server.code):
             raise Problem(403, "the registration code is wrong")
@@ -131,6 +133,7 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
 
     @app.post("/v1/enrolments", dependencies=[Depends(station)])
     def enrol(body: EnrolmentBody) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        """Enrol a band: 201 when new, 200 when known, 409 when known with other keys."""
         try:
             new = server.enrol(
                 Enrolment(
@@ -151,6 +154,9 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
         name: str, sha256: str, request: Request, value: Token
     ) -> JSONResponse:
+        """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
+        to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
+        because its band is not enrolled yet. 507 when the disk is full: nothing was changed."""
         if await run_in_threadpool(server.station_of, value) != name:
             raise Problem(403, "this token is another station's")
         parts: list[bytes] = []
@@ -172,18 +178,23 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
 
     @app.get("/v1/bands")
     def bands(_: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        """Every enrolled band in short."""
         return server.bands()
 
     @app.get("/v1/bands/{serial}")
     def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """A band's logs, what in them was bad, and its clock."""
         return server.band_state(serial)
 
     @app.get("/v1/bands/{serial}/receipt", dependencies=[Depends(station)])
     def receipt(serial: str, log_id: int, first: int) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """The receipt from a band's receipted cursor on, for any station that docks it; null when
+        a slot is missing."""
         return {"receipt": server.receipt(serial, log_id, first)}
 
     @app.post("/v1/cases", status_code=201, dependencies=[Depends(tracer)])
     def case(body: CaseBody) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Declare a wearer a case."""
         server.add_case(body.serial, body.onset.isoformat())
         return {"serial": body.serial, "onset": body.onset.isoformat()}
 
@@ -193,6 +204,9 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
         begin: Annotated[str, Query(alias="from")],
         end: Annotated[str, Query(alias="to")],
     ) -> dict[str, Any]:
+        """Every contact of a band from one moment to another, nearest first, with its windows of 5
+        minutes and the records of either side. Days are Vietnam's, both included; ISO times need an
+        offset. Times in the answer are UTC seconds."""
         try:
             from_s, to_s = moment(begin, False), moment(end, True)
         except ValueError:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from zoneband.sim.cable import Cable
 from zoneband.sim.controller import BandController
+from zoneband.sim.reports import ReportQueue
 
 HEAP = "110wK"
 _VM_DIR = Path(__file__).parent / "vm"
@@ -110,8 +111,7 @@ class VirtualBand:
         self.generation = 0  # counts waits, so that an old wake-up is known as old
         self.watchdog_ms = 0
         self.watchdog_generation = 0
-        self.report_free_us = 0
-        self.deaf_us: tuple[int, int] = (0, 0)
+        self.reports = ReportQueue()
         self.power_on_us = 0
         self._seed = seed
         self._air_path = air_path

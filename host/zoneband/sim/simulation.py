@@ -24,19 +24,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoneband.sim import band as bands
+from zoneband.sim import packets
 from zoneband.sim.band import Provision, VirtualBand
 from zoneband.sim.controller import BandController
+from zoneband.sim.pace import Pace
 from zoneband.sim.radio import Segment, hear, in_reach
 
 _T = TypeVar("_T")
-REPORT_QUEUE = 8
-REPORT_COST_US = 500
-PACE_AFTER_S = 2.0
-LATE_S = 0.05
-_HCI_COMMAND, _HCI_EVENT = 0x01, 0x04
-_WAIT, _WATCHDOG, _PIN_GET, _PIN_SET, _SLEEP, _UART = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9
-_PIN_EVENT, _ADC = 0xF8, 0xF7
-_STDIN, _DEAF = 1, 2
 _NEVER = 1 << 62
 
 
@@ -79,7 +73,6 @@ class Simulation:
         self.directory = directory
         self.seed = seed
         self.start_utc_s = start_utc_s
-        self.realtime = realtime
         self.loss = loss
         self.bands: list[VirtualBand] = []
         self._now_us = 0
@@ -93,9 +86,8 @@ class Simulation:
         self._failure: BaseException | None = None
         self._heard_at = 0.0
         self._stop = False
-        self._active_until = 0.0
         self._drained = 0.0
-        self._pace: tuple[float, int] | None = None
+        self._pace = Pace(realtime)
         # A socket's path may be 107 bytes long: not below a deep data directory.
         self._sockets = Path(tempfile.mkdtemp(prefix="zbair"))
         self._air_path = self._sockets / "air"
@@ -189,7 +181,7 @@ class Simulation:
             band.waiting = False
             self._running = band
             self._heard_at = time.monotonic()
-            self._send(band, _PIN_EVENT, struct.pack("<Q", self._now_us))
+            self._send(band, packets.PIN_EVENT, struct.pack("<Q", self._now_us))
 
     def reset(self, band: VirtualBand, kind: Reset) -> None:
         """Start a band anew."""
@@ -289,41 +281,21 @@ class Simulation:
 
     def _ahead_of_wall(self, due_us: int) -> bool:
         # Whether time must not pass yet; serves the cables meanwhile.
-        wall = time.monotonic()
-        if not self.realtime and wall > self._active_until:
-            self._pace = None
-            return False
-        if self._pace is None:
-            self._pace = (wall, self._now_us)
-        begun, from_us = self._pace
-        left = (due_us - from_us) / 1e6 - (wall - begun)
+        left = self._pace.left_s(due_us, self._now_us)
         if left <= 0:
             return False
-        moved_us = from_us + int((wall - begun) * 1e6)
-        self._now_us = max(self._now_us, min(moved_us, due_us))
+        self._now_us = self._pace.now_us(self._now_us, due_us)
         self._serve(min(left, 0.005))
-        return self._running is not None or self._behind(due_us)
+        return self._running is not None or self._pace.left_s(due_us, self._now_us) > 0
 
     def _look_at_port(self, band: VirtualBand) -> None:
         is_open = band.cable.host_is_open()
         if is_open:
-            self._active_until = time.monotonic() + PACE_AFTER_S
+            self._pace.touch()
         opened = is_open and not band.was_open
         band.was_open = is_open
         if opened and band.reset_on_open:
             self._reset(band, Reset.EN)
-
-    def _behind_wall_s(self) -> float:
-        # How far virtual time hangs back where it should keep the wall clock's pace.
-        if self._pace is None:
-            return 0.0
-        begun, from_us = self._pace
-        return time.monotonic() - begun - (self._now_us - from_us) / 1e6
-
-    def _behind(self, due_us: int) -> bool:
-        assert self._pace is not None
-        begun, from_us = self._pace
-        return (due_us - from_us) / 1e6 > time.monotonic() - begun
 
     def _at(self, at_us: int, work: Callable[[], None]) -> None:
         self._order += 1
@@ -378,7 +350,7 @@ class Simulation:
         sock, _ = self._server.accept()
         sock.settimeout(20)
         band.sock = sock
-        self._read(band)  # its name
+        packets.read(sock)  # its name
         self._selector.register(sock, selectors.EVENT_READ, band)
         self._running = band
         # Until the newcomer waits, nobody else moves.
@@ -407,55 +379,50 @@ class Simulation:
 
     # --- packets of a VM --------------------------------------------------------------------
 
-    def _read(self, band: VirtualBand) -> tuple[int, bytes]:
-        assert band.sock is not None
-        head = _exactly(band.sock, 3)
-        kind, size = struct.unpack("<BH", head)
-        return kind, _exactly(band.sock, size)
-
     def _send(self, band: VirtualBand, kind: int, payload: bytes) -> None:
         if band.sock is not None:
             try:
-                band.sock.sendall(struct.pack("<BH", kind, len(payload)) + payload)
+                packets.write(band.sock, kind, payload)
             except OSError:
                 pass  # it died: the process's end says how
 
     def _to_vm(self, band: VirtualBand, event: bytes, at_us: int | None = None) -> None:
         at = self._now_us if at_us is None else at_us
-        self._send(band, _HCI_EVENT, struct.pack("<Q", at) + event)
+        self._send(band, packets.HCI_EVENT, struct.pack("<Q", at) + event)
 
     def _from_vm(self, band: VirtualBand) -> None:
         self._heard_at = time.monotonic()
         try:
-            kind, data = self._read(band)
+            assert band.sock is not None
+            kind, data = packets.read(band.sock)
         except (ConnectionError, OSError):
             self._hung_up(band)
             return
-        if kind == _WAIT:
+        if kind == packets.WAIT:
             until, flags = struct.unpack("<QB", data)
             self._waits(band, until, flags)
-        elif kind == _HCI_COMMAND:
+        elif kind == packets.HCI_COMMAND:
             assert band.controller is not None
             self._deliver(band)
             band.controller.on_packet(data)
-        elif kind == _PIN_GET:
-            self._send(band, _PIN_GET, bytes((1 if band.powered else 0,)))
-        elif kind == _ADC:
+        elif kind == packets.PIN_GET:
+            self._send(band, packets.PIN_GET, bytes((1 if band.powered else 0,)))
+        elif kind == packets.ADC:
             # Behind a divider of two equal resistors.
-            self._send(band, _ADC, struct.pack("<I", band.battery_mv * 500))
-        elif kind == _PIN_SET:
+            self._send(band, packets.ADC, struct.pack("<I", band.battery_mv * 500))
+        elif kind == packets.PIN_SET:
             band.lights += data[1]
-        elif kind == _WATCHDOG:
+        elif kind == packets.WATCHDOG:
             (band.watchdog_ms,) = struct.unpack("<I", data)
             band.watchdog_generation += 1
             generation = band.watchdog_generation
             if band.watchdog_ms:
                 due = self._now_us + band.watchdog_ms * 1000
                 self._at(due, lambda: self._bite(band, generation))
-        elif kind == _UART:
+        elif kind == packets.UART:
             band.cable.move(*struct.unpack("<IH", data))
-            self._send(band, _UART, b"")
-        elif kind == _SLEEP:
+            self._send(band, packets.UART, b"")
+        elif kind == packets.SLEEP:
             (until,) = struct.unpack("<Q", data)
             self._at(until, lambda: self._boot(band, bands.DEEPSLEEP_RESET, power_lost=False))
 
@@ -478,9 +445,9 @@ class Simulation:
     def _waits(self, band: VirtualBand, until_us: int, flags: int) -> None:
         band.waiting = True
         band.wake_us = until_us
-        band.wants_stdin = bool(flags & _STDIN)
-        if flags & _DEAF:
-            band.deaf_us = (self._now_us, until_us)
+        band.wants_stdin = bool(flags & packets.STDIN)
+        if flags & packets.DEAF:
+            band.reports.deaf(self._now_us, until_us)
         band.generation += 1
         generation = band.generation
         if self._running is band:
@@ -499,7 +466,7 @@ class Simulation:
         band.waiting = False
         self._running = band
         self._heard_at = time.monotonic()
-        self._send(band, _WAIT, struct.pack("<QB", self._now_us, 1 if stdin else 0))
+        self._send(band, packets.WAIT, struct.pack("<QB", self._now_us, 1 if stdin else 0))
 
     # --- reports ----------------------------------------------------------------------------
 
@@ -508,7 +475,7 @@ class Simulation:
         controller = band.controller
         if controller is None or controller.scan_from_us is None:
             return
-        late = self._behind_wall_s() > LATE_S
+        late = self._pace.is_late(self._now_us)
         for channel, from_us, to_us in controller.windows(self._now_us):
             senders: list[tuple[int, float, list[Segment]]] = []
             for other in self.bands:
@@ -522,31 +489,12 @@ class Simulation:
                 ]
                 senders.append((other.index, metres, on_air))
             for heard in hear(self.seed, band.index, channel, from_us, to_us, senders, self.loss):
-                at = heard.at_us
-                deaf_from, deaf_to = band.deaf_us
-                begin = max(at, band.report_free_us)
-                if deaf_from <= begin < deaf_to:
-                    begin = deaf_to
-                if begin - at > REPORT_QUEUE * REPORT_COST_US or (
-                    begin == deaf_to
-                    and band.report_free_us >= deaf_to + (REPORT_QUEUE - 1) * REPORT_COST_US
-                ):
+                if not band.reports.offer(heard.at_us):
                     band.stats.lost_reports += 1
                     continue
-                band.report_free_us = begin + REPORT_COST_US
                 band.stats.delivered += 1
                 band.stats.late += late
-                self._to_vm(band, controller.report(heard), at)
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = sock.recv(size - len(data))
-        if not more:
-            raise ConnectionError
-        data += more
-    return data
+                self._to_vm(band, controller.report(heard), heard.at_us)
 
 
 __all__ = ["Provision", "Reset", "Simulation", "SimulationError", "VirtualBand"]

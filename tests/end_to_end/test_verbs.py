@@ -1,0 +1,159 @@
+"""The verbs as staff and tracers type them, against a server of their own over TLS."""
+
+import ipaddress
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bandbook import NOON, A, B, BandBook, key
+from support import ROOT
+from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.spool import Spool
+
+pytestmark = pytest.mark.xdist_group("verbs")
+
+
+def zoneband(data: Path, *words: str, lang: str = "en") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoneband", "--lang", lang, *words, "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "host"), "COLUMNS": "120"},
+    )
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this computer, which is its own authority, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(secret.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    x509.DNSName("localhost"),
+                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                ]
+            ),
+            False,
+        )
+        .sign(secret, hashes.SHA256())
+    )
+    cert, private = folder / "cert.pem", folder / "key.pem"
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert, private
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
+    """(data directory, certificate, address) of a server that knows two bands."""
+    data = tmp_path_factory.mktemp("site")
+    cert, private = certificate(data)
+    server = TracingServer(data / "server", utc=lambda: NOON + 86_400)
+    for serial in (A, B):
+        server.enrol(Enrolment(serial, "virtual", "band", 20_760, key(serial), bytes(32), key("r")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)]
+        + ["--tls-cert", str(cert), "--tls-key", str(private)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "host")},
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield data, cert, f"https://localhost:{port}"
+    run.terminate()
+    run.wait()
+
+
+def test_a_stations_day_from_registration_to_trace(
+    site: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    data, cert, url = site
+    strange = zoneband(tmp_path, "station", "init", "--server", url, "--name", "Chợ")
+    assert strange.returncode == 5 and strange.stderr.count("\n") == 1
+    done = zoneband(
+        tmp_path, "station", "init", "--server", url, "--name", "Chợ", "--ca", str(cert)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Chợ" in done.stdout
+    mode = (tmp_path / "station" / "station.json").stat().st_mode
+    assert mode & 0o077 == 0
+
+    spool = Spool(tmp_path / "station")
+    for serial, other in ((A, B), (B, A)):
+        book = BandBook(serial, tmp_path)
+        book.met(other, NOON, 25, -66)
+        spool.add(book.batch(station="Chợ"))
+    sent = zoneband(tmp_path, "upload", "--json")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert json.loads(sent.stdout)["sent"] == 2
+
+    asked = ("--server", url, "--token", (data / "server" / "tracer-token").read_text())
+    span = ("--from", "2026-11-03", "--to", "2026-11-03")
+    env_ca = {"SSL_CERT_FILE": str(cert)}
+    os.environ.update(env_ca)
+    try:
+        case = zoneband(tmp_path, "case", "add", A.lower(), "--onset", "2026-11-03", *asked)
+        assert case.returncode == 0, case.stderr
+        told = zoneband(tmp_path, "trace", A, *span, *asked, lang="vi")
+        assert told.returncode == 0 and "GỌI" in told.stdout and B in told.stdout, told.stdout
+        facts = zoneband(tmp_path, "trace", A, *span, *asked, "--json")
+        [contact] = json.loads(facts.stdout)["contacts"]
+        assert contact["serial"] == B and contact["must_call"] and contact["both_sided"]
+        empty = zoneband(tmp_path, "trace", A, "--from", "2026-10-01", "--to", "2026-10-02", *asked)
+        assert empty.returncode == 3
+        for words in (
+            ("trace", "ZB-0000-0000", *span),
+            ("trace", A, "--from", "yesterday", "--to", "2026-11-03"),
+            ("trace", A, "--from", "2026-11-03", "--to", "2026-11-01"),
+            ("case", "add", "ZB-0000-0000", "--onset", "2026-11-03"),
+            ("case", "add", A, "--onset", "soon"),
+        ):
+            wrong = zoneband(tmp_path, *words, *asked)
+            assert wrong.returncode in (2, 3, 5), words
+            assert wrong.stderr.count("\n") == 1, wrong.stderr
+    finally:
+        del os.environ["SSL_CERT_FILE"]
+
+
+def test_a_station_elsewhere_needs_the_code(site: tuple[Path, Path, str]) -> None:
+    data, _, _ = site
+    assert len((data / "server" / "registration-code").read_text().strip()) >= 16
+    assert (data / "server" / "registration-code").stat().st_mode & 0o077 == 0
+    assert (data / "server" / "tracer-token").stat().st_mode & 0o077 == 0
