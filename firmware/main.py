@@ -1,5 +1,7 @@
 # Started by MicroPython after boot.py. Ctrl-C on the cable leads to the REPL.
 
+import gc
+
 import machine
 
 if hasattr(machine, "freq"):
@@ -11,16 +13,33 @@ import time
 import bluetooth
 import esp32
 
-from band import app
-from band.board import Board
-from band.clock import Clock
 from band.config import Config
 from band.encounters import Encounters
+
+# The largest blocks first, while the heap is whole; and no litter of an import below the next.
+config = Config()
+encounters = Encounters(config.table_slots, config.silent_s)
+gc.collect()
+from wire import messages, records  # noqa: F401
+
+gc.collect()
+from band import session  # noqa: F401
+
+gc.collect()
+from band import app
+
+gc.collect()
+from band.board import Board
+from band.clock import Clock
 from band.keys import BandKeys
+
+gc.collect()
 from band.link import Link
 from band.radio import Radio
 from band.ring import BandLog
 from band.store import Store
+
+gc.collect()
 
 
 def partition(label):
@@ -28,10 +47,8 @@ def partition(label):
 
 
 def make():
-    config = Config()
     clock = Clock(time.ticks_ms, time.ticks_diff, time.time)
     store = Store(esp32.NVS("zoneband"))
-    encounters = Encounters(config.table_slots, config.silent_s)
     radio = Radio(bluetooth.BLE(), config, encounters, clock.run_s)
     log = BandLog(partition("bandlog"), store, app.random_u32)
     keys = BandKeys(partition("bandkeys"))

@@ -7,7 +7,6 @@ never drains.
 
 import _air
 import uos
-import uselect
 from umachine import *  # noqa: F403
 
 PWRON_RESET = 1
@@ -17,6 +16,13 @@ DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
 _RTC_BYTES = 2048
+
+
+def __getattr__(name):
+    # Seldom used, and large beside a band's heap: loaded when asked for.
+    import rare
+
+    return getattr(rare, name)
 
 
 def freq(hz=None):
@@ -106,38 +112,6 @@ class RTC:
             f.write(data)
 
 
-class UART:
-    """One on the REPL's pins. Received bytes wait in `rxbuf` and drop when it is full; the
-    REPL's own input goes on hearing the line. UART 0 gives the pins back."""
-
-    def __init__(self, id, baudrate=9600, **settings):
-        import struct
-
-        self.stream = None
-        baud = baudrate if id else 0
-        _air.ask(_air.UART, struct.pack("<IH", baud, settings.get("rxbuf", 256)), _air.UART)
-        if baud:
-            self.stream = open(uos.getenv("ZB_UART"), "r+b", buffering=0)
-            self._poll = uselect.poll()
-            self._poll.register(self.stream, uselect.POLLIN)
-
-    def readinto(self, buf):
-        # What has come; None when nothing has.
-        n = 0
-        while n < len(buf) and self._poll.poll(0):
-            buf[n] = self.stream.read(1)[0]
-            n += 1
-        return n or None
-
-    def write(self, data):
-        return self.stream.write(data)
-
-    def deinit(self):
-        if self.stream:
-            self.stream.close()
-            self.stream = None
-
-
 class WDT:
     """Cannot be stopped; bites in virtual time."""
 
@@ -149,19 +123,3 @@ class WDT:
         import struct
 
         _air.send(_air.WATCHDOG, struct.pack("<I", self._timeout))
-
-
-class Timer:
-    """Only what a band uses one for: to feed the watchdog while an engineer is at the REPL.
-    Here the watchdog is put to sleep instead."""
-
-    PERIODIC = 1
-
-    def __init__(self, id=0):
-        pass
-
-    def init(self, mode=PERIODIC, period=0, callback=None):
-        _air.send(_air.WATCHDOG, bytes(4))
-
-    def deinit(self):
-        pass

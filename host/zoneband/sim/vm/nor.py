@@ -9,6 +9,7 @@ import os
 from array import array
 
 SECTOR = 4096
+_BLANK = b"\xff" * 128
 
 
 class PowerCut(Exception):
@@ -27,9 +28,8 @@ class NorFlash:
             os.stat(path)
         except OSError:
             with open(path, "wb") as f:
-                blank = b"\xff" * SECTOR
-                for _ in range(sectors):
-                    f.write(blank)
+                for _ in range(sectors * SECTOR // len(_BLANK)):
+                    f.write(_BLANK)
         self._file = open(path, "r+b")
 
     def _spend(self, size):
@@ -70,7 +70,9 @@ class NorFlash:
         if op == 6:
             size = self._spend(SECTOR)
             self._file.seek(arg * SECTOR)
-            self._file.write(b"\xff" * size)
+            # In small pieces: a band's heap has no room for a sector.
+            for at in range(0, size, len(_BLANK)):
+                self._file.write(_BLANK[: size - at])
             self._file.flush()
             self.erases[arg] += 1
             if size < SECTOR:
