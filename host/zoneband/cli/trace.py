@@ -59,8 +59,12 @@ def table(found: dict[str, Any]) -> Table:
         words = "[bold red]" + _("CALL") + "[/]" if c["must_call"] else ""
         if c["role"] == "venue":
             words = _("the place")
-        if not c["confirmed"]:
+        if c["replay"]:
+            words += " " + _("(possible replay)")
+        elif not c["confirmed"]:
             words += " " + _("(unconfirmed)")
+        if not c["clock"]:
+            words += " " + _("(time uncertain)")
         holder = f" #{c['holder']}" if c["holder"] else ""
         view.add_row(
             c["serial"] + holder,
