@@ -134,6 +134,8 @@ class Station:
             state = Text(_("Reading…") + speed, "bold cyan")
         elif result.outcome == Outcome.DONE.value:
             state = Text("✓ " + result.message, "bold green")
+            if result.note:
+                state.append("\n  " + result.note, "yellow")
         else:
             state = Text("✗ " + result.message, "bold red")
         serial = (result.serial if result else line.serial) or "?"

@@ -34,11 +34,12 @@ class Outcome(Enum):
 
 @dataclass
 class DockResult:
-    """One dock, for the table and for JSON."""
+    """One dock, for the table and for JSON; note: what staff should know beside the outcome."""
 
     port: str
     outcome: str
     message: str
+    note: str = ""
     serial: str | None = None
     battery_mv: int | None = None
     slots: int = 0
@@ -126,17 +127,20 @@ class DockJob:
         if self._deliver is not None:
             self._deliver()
         result.receipted = self._receipt(session, band)
-        message = ""
         if self._vouched:
             try:
                 session.set_clock(min(65535, pair.error_ms + 50))
                 result.clock_set = True
             except Refused:
-                message = _("The band's clock is far from this computer's: it was left as it is.")
+                result.note = _(
+                    "The band's clock is far from this computer's: it was left as it is."
+                )
         else:
-            message = _("This computer's clock is not vouched for: the band's was left as it is.")
+            result.note = _(
+                "This computer's clock is not vouched for: the band's was left as it is."
+            )
         if self._spool.has_other_log(band.serial, band.log_id):
-            message = _(
+            result.note = _(
                 "This serial was docked here with another memory. "
                 "If two bands carry it, put both aside."
             )
@@ -153,7 +157,7 @@ class DockJob:
         session.cue(messages.CUE_DONE)
         session.bye()
         result.outcome = Outcome.DONE.value
-        result.message = message or _("Done – take the band off")
+        result.message = _("Done – take the band off")
 
     def _pull(self, session: BandSession, band: Greeting, pair: ClockPair) -> None:
         first = max(self._spool.cursor(band.serial, band.log_id), band.receipted, band.tail)
