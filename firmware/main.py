@@ -19,21 +19,14 @@ from band.encounters import Encounters
 # The largest blocks first, while the heap is whole; and no litter of an import below the next.
 config = Config()
 encounters = Encounters(config.table_slots, config.silent_s)
-gc.collect()
-from wire import messages, records  # noqa: F401
+for name in ("wire.messages", "band.session", "band.app", "band.keys"):
+    gc.collect()
+    __import__(name)
 
-gc.collect()
-from band import session  # noqa: F401
-
-gc.collect()
 from band import app
-
-gc.collect()
 from band.board import Board
 from band.clock import Clock
 from band.keys import BandKeys
-
-gc.collect()
 from band.link import Link
 from band.radio import Radio
 from band.ring import BandLog

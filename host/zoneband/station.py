@@ -1,12 +1,12 @@
 """What a station knows of itself: its server, name and token; and whether its clock is right."""
 
 import json
-import os
 import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from zoneband import durable
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 
@@ -57,14 +57,8 @@ def need(data: Path) -> Station:
 
 def save(data: Path, station: Station) -> None:
     """Write the settings, readable by this user only, whole or not at all."""
-    path = directory(data) / "station.json"
-    temporary = path.with_suffix(".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as f:
-        json.dump(asdict(station), f)
-        f.flush()
-        os.fsync(f.fileno())
-    temporary.replace(path)
+    text = json.dumps(asdict(station)).encode()
+    durable.write(directory(data) / "station.json", lambda f: f.write(text), 0o600)
 
 
 def note_server_time(data: Path, off_s: float) -> None:

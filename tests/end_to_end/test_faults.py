@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from street import START, Street
 from support import ROOT
 from zoneband import batch as batches
+from zoneband.cli.dock import Station as DockStation
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.dock.link import Link
 from zoneband.dock.session import BandSession, Refused
@@ -358,3 +360,43 @@ def test_noise_and_half_frames_before_and_in_a_session(street: Street) -> None:
     assert reasons == {messages.UNKNOWN_TYPE, messages.BAD_MESSAGE}
     session.bye()
     link.close()
+
+
+def test_bands_are_docked_as_they_are_plugged_in_and_again_when_they_come_back(
+    tmp_path: Path,
+) -> None:
+    street = Street(tmp_path, [])
+    try:
+        a, b = (street.sim.add_band(str(n), n, 0, facts(n, filled=100)) for n in range(2))
+        street.sim.run_on()
+        names = [tmp_path / f"ttyUSB{n}" for n in range(2)]
+        station = DockStation(tmp_path / "data", [str(name) for name in names], 115_200)
+
+        def docked(wanted: list[str]) -> None:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                station.look()
+                outcomes = sorted(str(r.serial) for r in station.results() if r.outcome == "done")
+                if outcomes == wanted:
+                    return
+                time.sleep(0.1)
+            pytest.fail(f"docked {outcomes}, wanted {wanted}")
+
+        station.look()
+        assert station.lines == {}
+        names[0].symlink_to(street.sim.plug(a))
+        docked(["ZB-0000-0000"])
+        names[1].symlink_to(street.sim.plug(b))
+        docked(["ZB-0000-0000", "ZB-0001-0000"])
+        text = Console(width=110, record=True, file=open(os.devnull, "w"))
+        text.print(station.table())
+        shown = text.export_text()
+        assert shown.count("Done – take the band off") == 2 and "3.90 V" in shown
+        street.sim.unplug(a)
+        names[0].unlink()
+        docked(["ZB-0001-0000"])
+        names[0].symlink_to(street.sim.plug(a))
+        docked(["ZB-0000-0000", "ZB-0001-0000"])
+        assert all(whole(held) for held in slots_of(station.spool).values())
+    finally:
+        street.sim.__exit__()

@@ -5,7 +5,6 @@ most an orphan file that nobody reads. When a day has many segments of a size th
 into one of the next size, so that a query opens few files.
 """
 
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from zoneband import durable
 
 SCHEMA = pa.schema(
     [
@@ -61,21 +62,7 @@ def _write(root: Path, day: int, table: pa.Table) -> str:
     folder = root / datetime.fromtimestamp(day * 86400, UTC).strftime("day=%Y-%m-%d")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{secrets.token_hex(16)}.parquet"
-    temporary = path.with_suffix(".new")
-    try:
-        with temporary.open("wb") as f:
-            pq.write_table(table, f, compression="zstd")
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    durable.write(path, lambda f: pq.write_table(table, f, compression="zstd"))
     return str(path.relative_to(root))
 
 

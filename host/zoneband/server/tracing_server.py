@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
+from zoneband import durable
 from zoneband.server import ledger
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
@@ -180,7 +181,7 @@ class TracingServer:
             path = self._raw / name
             new = not path.exists()
             if new:
-                _write(path, data)
+                durable.write(path, lambda f: f.write(data))
             count = 0
             made = None
             with self._engine.begin() as db:
@@ -293,20 +294,6 @@ class TracingServer:
             people = People(db, {row.observer for row in rows} | {row.contact for row in rows})
         found = contacts(self.rule, rows, band["id"], people, from_s, to_s)
         return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": found}
-
-
-def _write(path: Path, data: bytes) -> None:
-    # Whole and on the disk, or not there.
-    temporary = path.with_suffix(".new")
-    try:
-        with temporary.open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _gapless(log_id: int, first: int, chunks: list[tuple[int, bytes]]) -> bytearray:
