@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
 from street import Street
+from zoneband.dock.link import Link
+from zoneband.dock.session import BandSession
+from zoneband.sim.simulation import Reset
 
 TRAPS = {
     "a rotation while advertising is refused in silence": """
@@ -84,3 +88,51 @@ def test_the_trap(street: Street, trap: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-2:] == ["True", "False"], done.stdout
+
+
+def boot_id(street: Street) -> tuple[int, int]:
+    """(boot id, whole seconds of run time) as the first band tells them."""
+    band = street.bands[0]
+    link = Link(street.sim.plug(band))
+    street.sim.run_on()
+    session = BandSession(link)
+    session.hello()
+    pair = session.clock()
+    session.bye()
+    link.close()
+    return pair.boot_id, pair.run_s
+
+
+@pytest.mark.xdist_group("traps")
+@pytest.mark.parametrize("kind", list(Reset))
+def test_run_time_goes_through_every_reset_but_the_loss_of_power(
+    street: Street, kind: Reset
+) -> None:
+    street.later(100)
+    before, run_s = boot_id(street)
+    assert run_s >= 98
+    street.sim.reset(street.bands[0], kind)
+    after, later_s = boot_id(street)
+    if kind in (Reset.POWER, Reset.EN):
+        assert after != before and later_s < 30
+    else:
+        assert after == before and later_s >= run_s
+
+
+@pytest.mark.xdist_group("traps")
+def test_rtc_memory_and_run_time_go_through_deep_sleep(street: Street) -> None:
+    street.later(100)
+    before, run_s = boot_id(street)
+    band = street.bands[0]
+    subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", street.sim.plug(band), "resume", "exec"]
+        + ["--no-follow", "import machine; machine.deepsleep(3000)"],
+        capture_output=True,
+        timeout=40,
+    )
+    deadline = time.monotonic() + 20
+    while band.stats.starts < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    after, later_s = boot_id(street)
+    assert band.stats.starts == 2
+    assert after == before and later_s >= run_s + 3
