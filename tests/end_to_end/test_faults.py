@@ -184,6 +184,7 @@ def test_a_half_provisioned_band_is_put_aside(tmp_path: Path) -> None:
             result = DockJob(street.sim.plug(band), street.spool, "st", True, utc=street.utc).run()
             assert result.outcome == Outcome.NOT_PROVISIONED.value
             assert result.message
+            assert band.lights == 1  # one long blink
         assert street.spool.waiting() == []
     finally:
         street.sim.__exit__()
@@ -398,5 +399,28 @@ def test_bands_are_docked_as_they_are_plugged_in_and_again_when_they_come_back(
         names[0].symlink_to(street.sim.plug(a))
         docked(["ZB-0000-0000", "ZB-0001-0000"])
         assert all(whole(held) for held in slots_of(station.spool).values())
+    finally:
+        street.sim.__exit__()
+
+
+def test_a_spool_without_room_is_said_by_band_and_station_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    street = Street(tmp_path, [])
+    try:
+        band = street.sim.add_band("a", 0, 0, facts(0, filled=4000))
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        spool = street.spool
+        pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
+        spool._db.execute(f"PRAGMA max_page_count={pages + 8}")  # SQLite's own "disk is full"
+        full = DockJob(port, spool, "st", True, utc=street.utc).run()
+        assert full.outcome == Outcome.NO_ROOM.value and "disk" in full.message
+        assert spool.waiting() == []
+        spool._db.execute("PRAGMA max_page_count=1000000")
+        again = DockJob(port, spool, "st", True, utc=street.utc).run()
+        assert again.outcome == Outcome.DONE.value
+        [held] = slots_of(spool).values()
+        assert whole(held) and len(held) > 4000
     finally:
         street.sim.__exit__()

@@ -3,6 +3,7 @@
 The dock is done only when the log is in the spool.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -93,19 +94,22 @@ class DockJob:
         except LinkLost:
             result.message = _("This port cannot be opened. Is another program using it?")
             return result
+        session = BandSession(link, self._utc)
         try:
-            self._dock(BandSession(link, self._utc), result)
+            self._dock(session, result)
         except NoBand:
             result.message = _("No band answers here. Is this the right device?")
         except Refused as refused:
             result.outcome = Outcome.REFUSED.value
             result.message = _refusal(refused.reason)
+            _complain(session)
         except LinkLost:
             result.outcome = Outcome.BROKEN_OFF.value
             result.message = _("Unplugged too early. Nothing is lost: plug the band in again.")
         except UserError as error:
             result.outcome = Outcome.NO_ROOM.value
             result.message = error.message
+            _complain(session)
         finally:
             result.slots, result.batches = self._slots, self._batches
             link.close()
@@ -118,7 +122,7 @@ class DockJob:
         if not band.provisioned:
             result.outcome = Outcome.NOT_PROVISIONED.value
             result.message = _("This band has no keys yet. Flash it again.")
-            session.bye()
+            _complain(session)
             return
         if self._baud != REPL_BAUD:
             session.speed(self._baud)
@@ -218,6 +222,13 @@ class DockJob:
             self._spool.delivered(receipt)
             return True
         return False
+
+
+def _complain(session: BandSession) -> None:
+    # The band itself shows that staff should look.
+    with contextlib.suppress(LinkLost, Refused):
+        session.cue(messages.CUE_ERROR)
+        session.bye()
 
 
 def _refusal(reason: int) -> str:
