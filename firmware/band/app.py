@@ -52,6 +52,7 @@ class Band:
         self._resets = 0
         self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
+        self.journal.check_battery()
         self.cold_start()
 
     # --- waking -----------------------------------------------------------------------------

@@ -272,6 +272,8 @@ def test_an_empty_battery_stops_radio_and_flash_until_it_is_charged(street: Stre
     before = (band.directory / "bandlog.bin").read_bytes()
     assert band.controller is not None and not band.controller.advertising
     street.later(1200)
+    street.sim.reset(band, Reset.USB)
+    street.later(60)
     assert (band.directory / "bandlog.bin").read_bytes() == before
     band.battery_mv = 3900
     street.later(900)
