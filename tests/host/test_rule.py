@@ -47,7 +47,7 @@ def by_seconds(rule: Rule, rows: list[Evidence], from_s: int, to_s: int) -> dict
     for a, b in zip(ordered, ordered[1:], strict=False):
         if b - a - 1 <= BRIDGE_S:
             here.update(range(a, b))
-    near = {w for w, n in weight.items() if level[w] / n >= rule.near_dbm}
+    near = {w for w, n in weight.items() if round(level[w] / n, 6) >= rule.near_dbm}
     near_s = [second for second in here if second // WINDOW_S in near]
     most = 0
     for first in near:
@@ -70,6 +70,11 @@ def test_it_agrees_with_counting_seconds(rows: list[Evidence], begin: int, lengt
     assert abs(found["near_min"] - true["near"]) <= 0.2
     if abs(true["most"] - rule.near_min) > 0.2:
         assert found["must_call"] == (true["most"] >= rule.near_min)
+
+
+def test_a_mean_right_at_the_threshold_is_near() -> None:
+    rows = [record(n, 53, 1 + n, -72, 1 + n % 2) for n in range(7)]
+    assert judge(Rule(), rows, BEGIN + 4, BEGIN + 104)["near_min"] > 0
 
 
 def test_fifteen_minutes_within_any_day_and_not_over_two() -> None:

@@ -55,7 +55,8 @@ def judge(rule: Rule, rows: Sequence[Evidence], from_s: int, to_s: int) -> dict[
             window += WINDOW_S
     windows: list[dict[str, Any]] = []
     for window in sorted(covered):
-        mean = level[window] / weight[window] if weight[window] else -127.0
+        # Rounded, so that a mean right at the threshold does not hang on the order of a sum.
+        mean = round(level[window] / weight[window], 6) if weight[window] else -127.0
         windows.append(
             {
                 "start_s": window,
