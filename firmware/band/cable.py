@@ -26,7 +26,10 @@ class Cable:
         # Between two bytecodes of the main task. In the middle of other work the next burst
         # looks; but a wait may last seconds, and a station may pull EN when it opens the port.
         if self._waiting:
+            # One at a time: the flash work below may let the next change in.
+            self._waiting = False
             self.watch()
+            self._waiting = True
 
     def watch(self):
         band = self._band

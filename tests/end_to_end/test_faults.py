@@ -424,3 +424,32 @@ def test_a_spool_without_room_is_said_by_band_and_station_and_nothing_is_lost(
         assert whole(held) and len(held) > 4000
     finally:
         street.sim.__exit__()
+
+
+def test_unplugged_at_each_phase_of_a_dock_and_plugged_in_again(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    street.issue()
+    street.later(1500)
+    band = street.bands[0]
+    for phase in ("hello", "clock", "pull", "set_clock", "cue", "bye"):
+        port = street.sim.plug(band)
+        street.sim.run_on()
+        real = getattr(BandSession, phase)
+
+        def pulled(self: BandSession, *args: Any, real: Any = real, **more: Any) -> Any:
+            street.sim.unplug(band)
+            return real(self, *args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BandSession, phase, pulled)
+            result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+        assert result.outcome == Outcome.BROKEN_OFF.value, phase
+        assert "Nothing is lost" in result.message
+        street.sim.hold()
+    assert street.dock(band).outcome == Outcome.DONE.value
+    held = slots_of(street.spool)[
+        next(key for key in slots_of(street.spool) if key[0] == band.name)
+    ]
+    assert whole(held)
+    assert sum(f[2] for f in street.heard(band)) > 1300

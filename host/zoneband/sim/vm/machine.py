@@ -73,7 +73,8 @@ class Pin:
         _air.send(_air.PIN_SET, bytes([self._number, 1 if level else 0]))
 
     def irq(self, handler=None, trigger=3, **_):
-        # Any pin's change calls the one handler: only the power pin ever changes.
+        # Any pin's change calls the one handler: only the power pin ever changes. Differs from
+        # hardware: a change during the handler's own waits calls it again, within itself.
         _air.on_pin = (lambda: handler(self)) if handler else None
 
     __call__ = value
