@@ -5,14 +5,7 @@
 import json
 import os
 
-# name: (default, lowest, highest). Times in ms or s as the name says, levels in dBm.
-RANGES = {
-    "adv_interval_ms": (100, 100, 1000),
-    "window_ms": (110, 30, 1000),
-    "period_ms": (2400, 500, 60000),
-    "silent_s": (60, 10, 600),
-    "table_slots": (256, 64, 512),
-}
+from wire.settings import RANGES, check
 
 
 class Config:
@@ -40,23 +33,16 @@ class Config:
             return
         for name in values:
             try:
-                self._check(name, values[name])
+                check(name, values[name])
             except ValueError as error:
                 self.problem = str(error)
             else:
                 setattr(self, name, values[name])
 
-    def _check(self, name, value):
-        if name not in RANGES:
-            raise ValueError("unknown setting " + str(name))
-        _, low, high = RANGES[name]
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError("{} must be {} to {}".format(name, low, high))
-
     def set(self, name, value):
         # Raises ValueError naming the range; written so that a cut leaves the old file or the
         # new one, whole.
-        self._check(name, value)
+        check(name, value)
         setattr(self, name, value)
         values = {}
         for each in RANGES:

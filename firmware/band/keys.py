@@ -117,6 +117,10 @@ class BandKeys:
         # Begin of the slot that the keys stand at.
         return self._day * bluezone.DAY_S + self._slot * bluezone.SLOT_S
 
+    def stand(self):
+        # (key of the current slot, key of the next day), for provisioning to check.
+        return self._slot_key, self._next_day_key
+
     def _step(self, day, slot):
         at, key, day_key = self._slot, self._slot_key, b""
         if day > self._day:

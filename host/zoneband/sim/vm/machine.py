@@ -7,6 +7,7 @@ never drains.
 
 import _air
 import uos
+from flashmap import DIR
 from umachine import *  # noqa: F403
 
 PWRON_RESET = 1
@@ -103,13 +104,13 @@ class RTC:
     def memory(self, data=None):
         if data is None:
             try:
-                with open("../rtc.bin", "rb") as f:
+                with open(DIR + "/rtc.bin", "rb") as f:
                     return f.read()
             except OSError:
                 return b""
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        with open("../rtc.bin", "wb") as f:
+        with open(DIR + "/rtc.bin", "wb") as f:
             f.write(data)
 
 

@@ -17,10 +17,12 @@ class PowerCut(Exception):
 
 
 class NorFlash:
-    """`sectors` blocks of 4,096 bytes in the file `path`, made erased if it is not there."""
+    """`sectors` blocks of 4,096 bytes from `base` on in the file `path`, made erased if it is not
+    there."""
 
-    def __init__(self, path, sectors):
+    def __init__(self, path, sectors, base=0):
         self.sectors = sectors
+        self._base = base
         self.erases = array("H", bytes(2 * sectors))
         self.programmed = 0
         self.cut_after = -1  # bytes programmed or erased until the power goes, -1: never
@@ -42,7 +44,7 @@ class NorFlash:
 
     def readblocks(self, block, buf, offset=0):
         """Fill buf from a block on."""
-        self._file.seek(block * SECTOR + offset)
+        self._file.seek(self._base + block * SECTOR + offset)
         data = self._file.read(len(buf))
         buf[:] = data
 
@@ -50,7 +52,7 @@ class NorFlash:
         """Program: bits only go from 1 to 0. Nothing is erased, unlike the two-argument call
         of an ESP32, which the band never uses."""
         size = self._spend(len(buf))
-        at = block * SECTOR + offset
+        at = self._base + block * SECTOR + offset
         if size:
             self._file.seek(at)
             old = self._file.read(size)
@@ -69,7 +71,7 @@ class NorFlash:
             return SECTOR
         if op == 6:
             size = self._spend(SECTOR)
-            self._file.seek(arg * SECTOR)
+            self._file.seek(self._base + arg * SECTOR)
             # In small pieces: a band's heap has no room for a sector.
             for at in range(0, size, len(_BLANK)):
                 self._file.write(_BLANK[: size - at])

@@ -51,3 +51,76 @@ class Timer:
 
     def deinit(self):
         pass
+
+
+class I2C:
+    """The bus with the chips that ZB_I2C names (`pcf8563:81,axp192:52`); others do not answer."""
+
+    def __init__(self, id=0, *, scl=None, sda=None, freq=400000):
+        self._chips = {}
+        for each in (uos.getenv("ZB_I2C") or "").split(","):
+            name, _, address = each.partition(":")
+            if name:
+                self._chips[int(address)] = _Power() if name.startswith("axp") else _Clock()
+
+    def scan(self):
+        return sorted(self._chips)
+
+    def _chip(self, address):
+        if address not in self._chips:
+            raise OSError(19)
+        return self._chips[address]
+
+    def readfrom_mem(self, address, register, size):
+        chip = self._chip(address)
+        return bytes(chip.read(register + n) for n in range(size))
+
+    def writeto_mem(self, address, register, data):
+        chip = self._chip(address)
+        for n in range(len(data)):
+            chip.write(register + n, data[n])
+
+
+class _Clock:
+    """PCF8563 or BM8563 after a loss of its own power. Differs from hardware: it stands still
+    between two settings, and forgets when the band starts anew."""
+
+    def __init__(self):
+        self._registers = bytearray(16)
+        self._registers[2] = 0x80
+
+    def read(self, register):
+        return self._registers[register]
+
+    def write(self, register, value):
+        self._registers[register] = value
+
+
+class _Power:
+    """AXP192 or AXP202: battery voltage and the cable's power, as the air says."""
+
+    def __init__(self):
+        self._registers = bytearray(256)
+
+    def read(self, register):
+        if register == 0:
+            return 0x20 if _air.ask(_air.PIN_GET, b"\x00", _air.PIN_GET)[0] else 0
+        if register in (0x78, 0x79):
+            import struct
+
+            steps = struct.unpack("<I", _air.ask(_air.ADC, b"", _air.ADC))[0] * 2 // 1100
+            return steps >> 4 if register == 0x78 else steps & 15
+        return self._registers[register]
+
+    def write(self, register, value):
+        self._registers[register] = value
+
+
+class PWM:
+    """A pin that is on while its duty is not 0."""
+
+    def __init__(self, pin, *, freq=0, duty_u16=0):
+        self._pin = pin
+
+    def duty_u16(self, value):
+        self._pin.value(1 if value else 0)

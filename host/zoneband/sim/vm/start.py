@@ -1,9 +1,39 @@
-"""What MicroPython's start does on a band: boot.py, then main.py, then the REPL."""
+"""What MicroPython's start does on a band: the file system, boot.py, main.py, then the REPL.
+
+On a flashed chip "/" is the littlefs of its `vfs` partition, and this computer's files are below
+/host, where only the stand-ins look. After a soft reset of the raw REPL nothing is run.
+"""
 
 import sys
 
 import _air
 import uos
+
+
+def _mount():
+    import flashmap
+    import vfs
+    from nor import NorFlash
+
+    vfs.mount(vfs.VfsPosix("/"), "/host")
+    flash = flashmap.flash("vfs", NorFlash)
+    vfs.umount("/")
+    sys.path[:] = ["/host" + uos.getenv("ZB_VM"), "", ".frozen", "/lib"]
+    if not flash:
+        print("no partition vfs")
+        return
+    try:
+        disk = vfs.VfsLfs2(flash)
+    except OSError:
+        first = bytearray(4096)
+        flash.readblocks(0, first, 0)
+        if first != b"\xff" * 4096:
+            # As MicroPython's inisetup: what is there may be somebody's, so it stays.
+            print("The filesystem appears to be corrupted.")
+            return
+        vfs.VfsLfs2.mkfs(flash)
+        disk = vfs.VfsLfs2(flash)
+    vfs.mount(disk, "/")
 
 
 def _run(name):
@@ -15,6 +45,10 @@ def _run(name):
         sys.print_exception(error)
 
 
-_air.wait(_air.now_us + int(uos.getenv("ZB_BOOT_US") or "0"))
-_run("boot")
-_run("main")
+if uos.getenv("ZB_FLASH"):
+    _mount()
+if uos.getenv("ZB_MAIN"):
+    _air.wait(_air.now_us + int(uos.getenv("ZB_ROM_US") or "0"))
+    _run("boot")
+    _air.wait(_air.now_us + int(uos.getenv("ZB_IMPORT_US") or "0"))
+    _run("main")
