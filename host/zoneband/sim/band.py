@@ -4,6 +4,7 @@ Ctrl-C interrupts and Ctrl-D restarts the VM, as mpremote expects.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +21,18 @@ from zoneband.sim.controller import BandController
 from zoneband.sim.reports import ReportQueue
 
 HEAP = "110wK"
-_VM_DIR = Path(__file__).parent / "vm"
+VM_DIR = Path(__file__).parent / "vm"
 FIRMWARE = Path(__file__).parents[1] / "firmware"
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 USB_RESET = 0  # machine.reset_cause() has no name for it
-# From the reset to main.py: ROM and bootloader, MicroPython, the modules' import. Assumed.
-BOOT_US = 1_200_000
+# From a reset to boot.py (ROM, bootloader, MicroPython, mounting the file system), and on to the
+# application (the modules' imports). The first from glenn20/upy-esp32-experiments, which measured
+# 635 ms for a whole wake with an application; the sum is assumed.
+ROM_US = 400_000
+IMPORT_US = 800_000
+# A soft reset: the part of the start that no Ctrl-C interrupts.
+MOUNT_US = 100_000
 
 
 _HAND_OUT = """
@@ -99,6 +106,10 @@ class VirtualBand:
         self.root = directory / "root"
         self.stats = Stats()
         self.x = self.y = 0.0
+        self.lasts = True  # goes on without the cable
+        self.ctrl_c = self.ctrl_c_new = False  # one came and is still to take effect
+        self._held = b""
+        self.asked = b""  # what asked for download mode and is still to be answered
         self.powered = False  # VBUS
         self.battery_mv = 3900
         self.lights = 0
@@ -115,9 +126,12 @@ class VirtualBand:
         self.power_on_us = 0
         self._seed = seed
         self._air_path = air_path
-        self._raw_repl = False
+        self.raw_repl = False  # what the host last switched to
         self.cable = Cable()
         self.reset_on_open = False
+        # ROM, bootloader and MicroPython's own start throw away what comes over the cable; while a
+        # port is open, virtual time keeps to the wall clock, which this is on.
+        self.deaf_until = 0.0
         self.was_open = False
         self._install()
 
@@ -134,12 +148,14 @@ class VirtualBand:
         """What the stand-ins read."""
         return {
             "PATH": os.environ.get("PATH", ""),
-            "MICROPYPATH": f"{_VM_DIR}:.frozen:{self.root}",
+            "MICROPYPATH": f"{VM_DIR}:.frozen:{self.root}",
+            "ZB_DIR": str(self.directory),
             "ZB_NAME": self.name,
             "ZB_NOW_US": str(now_us),
             "ZB_POWER_ON_US": str(self.power_on_us),
             "ZB_RESET_CAUSE": str(cause),
-            "ZB_BOOT_US": str(BOOT_US),
+            "ZB_ROM_US": str(0 if cause == SOFT_RESET else ROM_US),
+            "ZB_IMPORT_US": str(IMPORT_US),
             "ZB_UART": self.cable.uart.path,
             "ZB_SEED": f"{self._seed} {self.name} {self.stats.starts}",
         }
@@ -148,9 +164,10 @@ class VirtualBand:
         """Run the firmware's own provisioning in the VM."""
         board = {"name": facts.board, "vbus_pin": 4, "led_pin": 2, "battery_pin": 35}
         board |= {"uart_tx_pin": 1, "uart_rx_pin": 3}
+        (self.root / "board.json").write_text(json.dumps(board), encoding="utf-8")
         code = (
-            "import esp32\nfrom band.provision import provision\n"
-            f"provision(esp32, {facts.serial!r}, {board!r}, {facts.day}, "
+            "import esp32\nfrom band import setup\n"
+            f"setup.provision(esp32, {facts.serial!r}, {facts.day}, "
             f"{facts.base_key.hex()!r}, {facts.dock_key.hex()!r}, {facts.receipt_key.hex()!r})\n"
         )
         if facts.issued_utc_s is not None:
@@ -166,8 +183,12 @@ class VirtualBand:
             capture_output=True,
             timeout=60,
         )
-        if b"provisioned" not in done.stdout:
+        if facts.serial.encode() not in done.stdout:
             raise RuntimeError((done.stdout + done.stderr).decode(errors="replace"))
+
+    def will_boot(self) -> bytes:
+        """b"" when there is a program to start, else what the chip says instead."""
+        return b""
 
     def start(self, now_us: int, cause: int, with_main: bool = True) -> None:
         """Start the VM; it connects to the air by itself."""
@@ -179,9 +200,10 @@ class VirtualBand:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         env = self.environment(now_us, cause) | {"ZB_AIR": str(self._air_path)}
-        what = ["-i", "-c", "import start"] if with_main else ["-i", "-c", "import time"]
+        if with_main:
+            env["ZB_MAIN"] = "1"
         self.process = subprocess.Popen(
-            [_find_vm(), "-X", f"heapsize={HEAP}", *what],
+            [_find_vm(), "-X", f"heapsize={HEAP}", "-i", "-c", "import start"],
             cwd=self.root,
             env=env,
             stdin=slave,
@@ -191,6 +213,7 @@ class VirtualBand:
         )
         self.waiting = False
         self.watchdog_ms = 0
+        self.ctrl_c, self._held = False, b""
 
     def stop(self) -> None:
         """End the VM at once."""
@@ -229,22 +252,44 @@ class VirtualBand:
     def from_host(self) -> bool:
         """Carry what the host sent; True when something came."""
         data = self.cable.from_host()
-        if not data:
+        if data and self.heard(data):
+            self.asked = data
+            return True
+        if data and time.monotonic() < self.deaf_until:
             return False
         if b"\x01" in data or b"\x02" in data:
-            self._raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
-        while data:
-            # While code runs, Ctrl-C is taken off the line as the chip's ISR does; with
-            # kbd_intr(-1), and at the prompt, it is a byte like any other.
-            cut = data.find(b"\x03") if self._interruptible() else -1
-            if cut < 0:
-                self.cable.hand_over(data)
-                break
-            self.cable.hand_over(data[:cut])
-            data = data[cut + 1 :]
-            if self.process is not None:
-                self.process.send_signal(signal.SIGINT)
-        return True
+            self.raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
+        came, self._held = bool(data), self._held + data
+        if not self._held or self.ctrl_c:
+            return came
+        # While code runs, Ctrl-C is taken off the line as the chip's ISR does; with kbd_intr(-1),
+        # and at the prompt, it is a byte like any other. What came behind it waits until it has
+        # taken effect.
+        cut = self._held.find(b"\x03") if self.interruptible() else -1
+        if cut < 0:
+            self.cable.hand_over(self._held)
+            self._held = b""
+        else:
+            self.cable.hand_over(self._held[:cut])
+            self._held = self._held[cut + 1 :]
+            self.ctrl_c = self.ctrl_c_new = True
+        return came
+
+    def interrupt(self) -> None:
+        """Ctrl-C, as the chip's ISR takes it off the line."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+
+    def heard(self, data: bytes) -> bool:
+        """Whether the host asks for download mode with these bytes; only a board has one."""
+        return False
+
+    def download(self, data: bytes) -> None:
+        """Into download mode."""
+
+    def leaves_download(self) -> bool:
+        """Whether download mode is just over, and the chip starts."""
+        return False
 
     def _proc(self, name: str) -> str:
         try:
@@ -253,8 +298,8 @@ class VirtualBand:
         except (OSError, AssertionError):
             return ""
 
-    def _interruptible(self) -> bool:
-        # Whether the VM catches SIGINT now: that is where it keeps kbd_intr's state.
+    def interruptible(self) -> bool:
+        """Whether the VM catches SIGINT now: that is where it keeps kbd_intr's state."""
         for line in self._proc("status").splitlines():
             if line.startswith("SigCgt:"):
                 return bool(int(line.split()[1], 16) & 1 << (signal.SIGINT - 1))
@@ -263,11 +308,6 @@ class VirtualBand:
     def at_prompt(self) -> bool:
         """Whether the VM sleeps without waiting for the air: it reads at its prompt."""
         return self._proc("stat").rpartition(")")[2].split()[:1] == ["S"]
-
-    @property
-    def raw_repl(self) -> bool:
-        """Whether the host last switched to the raw REPL."""
-        return self._raw_repl
 
     def enter_raw(self) -> None:
         """Type Ctrl-A, for a REPL that restarts in raw mode."""

@@ -14,6 +14,7 @@ import struct
 import termios
 import time
 import tty
+from collections import deque
 
 STDIN_RING = 260
 STDOUT_CHUNK, STDOUT_TICK_S = 128, 0.01
@@ -73,6 +74,8 @@ class Cable:
         self._uart_ring = 0
         self._next_out = 0.0
         self._next_in = 0.0
+        self._rom_baud = 0  # while the chip's boot ROM has the line
+        self._rom_out: deque[tuple[bytes, int]] = deque()
 
     # --- the plug ---------------------------------------------------------------------------
 
@@ -118,12 +121,23 @@ class Cable:
     def reset(self) -> None:
         """The chip starts anew: what was on the way is lost."""
         self.move(0, 0)
+        self.download(0)
         if self.port is not None:
             try:
                 while os.read(self._host, 4096):
                     pass
             except OSError:
                 pass
+
+    def download(self, baud: int) -> None:
+        """The chip's boot ROM has the line, at this speed; 0: the program again."""
+        self._rom_baud = baud
+        if not baud:
+            self._rom_out.clear()
+
+    def answer(self, data: bytes, baud: int) -> None:
+        """Bytes of the boot ROM, to go out at a speed."""
+        self._rom_out.append((data, baud))
 
     def band_waiting(self) -> int:
         """Bytes that wait for the band where it reads now."""
@@ -133,16 +147,17 @@ class Cable:
 
     @property
     def _baud(self) -> int:
-        return self._uart_baud or REPL_BAUD
+        return self._rom_baud or self._uart_baud or REPL_BAUD
 
-    def _host_baud(self) -> int:
+    def host_baud(self) -> int:
+        """The speed that the host's side is set to, 0 when it is none of the usual."""
         try:
             return _BAUDS.get(termios.tcgetattr(self._host)[5], 0)
         except termios.error:
             return 0
 
-    def _garbled(self, data: bytes) -> bytes:
-        return data if self._host_baud() == self._baud else data.translate(_NOISE)
+    def _garbled(self, data: bytes, baud: int) -> bytes:
+        return data if self.host_baud() == baud else data.translate(_NOISE)
 
     def from_host(self) -> bytes:
         """What the host's line brought by now."""
@@ -159,7 +174,7 @@ class Cable:
             self._next_in = now
             return b""
         self._next_in += len(data) * 10 / self._baud
-        return self._garbled(data)
+        return self._garbled(data, self._baud)
 
     def hand_over(self, data: bytes) -> None:
         """Bytes from the line to the band: to the UART where there is one, to the REPL always."""
@@ -171,6 +186,9 @@ class Cable:
 
     def to_host(self) -> None:
         """Carry what the band wrote, at the line's pace and the REPL's."""
+        if self._rom_baud:
+            self._rom_to_host()
+            return
         if self._uart_baud:
             self.repl.take(65536)  # the pins are the UART's
         now = time.monotonic()
@@ -188,7 +206,15 @@ class Cable:
             return
         self._next_out += len(data) / rate
         if listening:
-            self.say(self._garbled(data))
+            self.say(self._garbled(data, self._baud))
+
+    def _rom_to_host(self) -> None:
+        now = time.monotonic()
+        self._next_out = max(self._next_out, now - _BURST_S)
+        while self._rom_out and now >= self._next_out:
+            data, baud = self._rom_out.popleft()
+            self.say(self._garbled(data, baud))
+            self._next_out += len(data) * 10 / baud
 
     def say(self, data: bytes) -> None:
         """Bytes to the host, as the chip's own start sends them."""

@@ -14,6 +14,7 @@ import selectors
 import shutil
 import socket
 import struct
+import subprocess
 import tempfile
 import threading
 import time
@@ -26,9 +27,11 @@ from typing import Any, TypeVar
 from zoneband.sim import band as bands
 from zoneband.sim import packets
 from zoneband.sim.band import Provision, VirtualBand
+from zoneband.sim.board import Hardware, VirtualBoard
 from zoneband.sim.controller import BandController
 from zoneband.sim.pace import Pace
 from zoneband.sim.radio import Segment, hear, in_reach
+from zoneband.sim.rom import RomFaults
 
 _T = TypeVar("_T")
 _NEVER = 1 << 62
@@ -138,16 +141,31 @@ class Simulation:
         made.x, made.y = x, y
         if provision is not None:
             made.provision(provision)
-
-        def enter() -> None:
-            made.controller = BandController(
-                name, self.seed, lambda: self._now_us, lambda data: self._to_vm(made, data)
-            )
-            self.bands.append(made)
-            self._boot(made, bands.PWRON_RESET, power_lost=True)
-
-        self.call(enter)
+        self.call(lambda: self._enter(made))
+        self.call(lambda: self._boot(made, bands.PWRON_RESET, power_lost=True))
         return made
+
+    def add_board(
+        self, name: str, hardware: Hardware, faults: RomFaults | None = None
+    ) -> VirtualBoard:
+        """A board with blank flash, or with what its folder holds; it starts when plugged in."""
+        made = VirtualBoard(
+            len(self.bands),
+            name,
+            self.directory / name,
+            self._air_path,
+            self.seed,
+            hardware,
+            faults,
+        )
+        self.call(lambda: self._enter(made))
+        return made
+
+    def _enter(self, band: VirtualBand) -> None:
+        band.controller = BandController(
+            band.name, self.seed, lambda: self._now_us, lambda data: self._to_vm(band, data)
+        )
+        self.bands.append(band)
 
     def move(self, band: VirtualBand, x: float, y: float) -> None:
         """Carry a band to a place."""
@@ -172,7 +190,12 @@ class Simulation:
 
     def _power(self, band: VirtualBand, change: Callable[[], _T]) -> _T:
         result = change()
-        self._at(self._now_us, lambda: self._pin_changed(band))
+        if band.lasts or band.process is not None and band.powered:
+            self._at(self._now_us, lambda: self._pin_changed(band))
+        elif band.powered:
+            self._boot(band, bands.PWRON_RESET, power_lost=True)
+        else:
+            self._halt(band)
         return result
 
     def _pin_changed(self, band: VirtualBand) -> None:
@@ -254,7 +277,7 @@ class Simulation:
                 self._park()
                 continue
             due = self._events[0][0] if self._events else _NEVER
-            if due > self._limit_us:
+            if due > self._limit_us or not self._events:
                 if self._limit_us < _NEVER:
                     self._now_us = max(self._now_us, self._limit_us)
                     self._reached.set()
@@ -295,11 +318,40 @@ class Simulation:
         opened = is_open and not band.was_open
         band.was_open = is_open
         if opened and band.reset_on_open:
-            self._reset(band, Reset.EN)
+            self._soon(lambda: self._reset(band, Reset.EN))
+
+    def _interrupt(self, band: VirtualBand, process: object) -> None:
+        # Between two moments, so that it never cuts a packet to or from the VM in two.
+        if band.process is not process:
+            return
+        band.ctrl_c = False
+        if not band.interruptible() or (not band.waiting and band.at_prompt()):
+            band.cable.hand_over(b"\x03")  # by now it is a byte like any other
+            return
+        if band.waiting:
+            band.waiting = False
+            band.generation += 1
+            self._running = band
+            self._heard_at = time.monotonic()
+        band.interrupt()
+
+    def _download(self, band: VirtualBand) -> None:
+        # Esptool asks for the chip, or has just let go of it.
+        if band.asked:
+            asked, band.asked = band.asked, b""
+            self._halt(band)
+            band.download(asked)
+        elif band.leaves_download():
+            self._soon(lambda: self._reset(band, Reset.EN))
 
     def _at(self, at_us: int, work: Callable[[], None]) -> None:
         self._order += 1
         heapq.heappush(self._events, (at_us, self._order, work))
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        # From the loop itself, when no band runs: what starts or stops VMs must not do so while
+        # sockets are being looked through.
+        self._at(self._now_us, work)
 
     def _serve(self, timeout: float) -> None:
         # Sockets and cables; waits at most `timeout` seconds of the wall clock.
@@ -313,6 +365,11 @@ class Simulation:
                 continue
             self._look_at_port(band)
             band.from_host()
+            self._download(band)
+            if band.ctrl_c_new:
+                band.ctrl_c_new = False
+                process = band.process
+                self._soon(lambda b=band, p=process: self._interrupt(b, p))
             band.cable.to_host()
             if band.waiting and band.wants_stdin and band.cable.band_waiting():
                 if self._running is None:
@@ -320,7 +377,7 @@ class Simulation:
         if drain:
             self._drained = wall
         plugged = any(band.cable.port is not None for band in self.bands) if timeout else False
-        for key, _ in self._selector.select(min(timeout, 0.002) if plugged else timeout):
+        for key, _ in self._selector.select(min(timeout, 0.0005) if plugged else timeout):
             if key.data is None:
                 try:
                     self._wake_r.recv(4096)
@@ -331,20 +388,35 @@ class Simulation:
 
     # --- starts and resets ------------------------------------------------------------------
 
-    def _boot(
-        self, band: VirtualBand, cause: int, power_lost: bool, with_main: bool = True
-    ) -> None:
+    def _halt(self, band: VirtualBand) -> None:
+        # No program runs there any more, and nothing that it waited for comes.
         if band.sock is not None:
             self._selector.unregister(band.sock)
         band.stop()
         band.generation += 1
         band.watchdog_generation += 1
+        band.waiting = False
         if self._running is band:
             self._running = None
+
+    def _boot(
+        self, band: VirtualBand, cause: int, power_lost: bool, with_main: bool = True
+    ) -> None:
+        self._halt(band)
+        if not band.lasts and not band.powered:
+            return
         if power_lost:
             band.wipe_rtc()
             band.power_on_us = self._now_us
         band.cable.reset()
+        hard = cause != bands.SOFT_RESET
+        if hard:
+            band.raw_repl = False
+        band.deaf_until = time.monotonic() + (bands.ROM_US if hard else bands.MOUNT_US) / 1e6
+        complaint = band.will_boot()
+        if complaint:
+            band.cable.say(complaint)
+            return
         band.start(self._now_us, cause, with_main)
         self._server.settimeout(10)
         sock, _ = self._server.accept()
@@ -359,9 +431,10 @@ class Simulation:
             self._serve(0.05)
             self._park()
 
-    def _ended(self, band: VirtualBand) -> None:
-        assert band.process is not None
-        code = band.process.returncode
+    def _ended(self, band: VirtualBand, process: "subprocess.Popen[bytes]") -> None:
+        if band.process is not process:
+            return  # it was started anew meanwhile
+        code = process.returncode
         if code == 31:
             if self._running is band:
                 self._running = None
@@ -434,8 +507,9 @@ class Simulation:
         if self._running is band:
             self._running = None
         if band.process is not None:
-            band.process.wait()
-            self._ended(band)
+            process = band.process
+            process.wait()
+            self._soon(lambda: self._ended(band, process))
 
     def _bite(self, band: VirtualBand, generation: int) -> None:
         if generation == band.watchdog_generation and band.process is not None:
@@ -497,4 +571,12 @@ class Simulation:
                 self._to_vm(band, controller.report(heard), heard.at_us)
 
 
-__all__ = ["Provision", "Reset", "Simulation", "SimulationError", "VirtualBand"]
+__all__ = [
+    "Hardware",
+    "Provision",
+    "Reset",
+    "Simulation",
+    "SimulationError",
+    "VirtualBand",
+    "VirtualBoard",
+]
