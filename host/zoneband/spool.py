@@ -1,17 +1,12 @@
 """The station's own durable store of what was pulled and is not yet at the server."""
 
-import sqlite3
-import threading
+import hashlib
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zoneband import batch as batches
-from zoneband.errors import UserError
-from zoneband.i18n import _
+from zoneband.station_db import StationDb
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -22,9 +17,9 @@ CREATE INDEX IF NOT EXISTS batches_waiting ON batches (sent_s, created_s);
 CREATE TABLE IF NOT EXISTS receipts (
     serial TEXT NOT NULL, log_id INTEGER NOT NULL, first INTEGER NOT NULL, upto INTEGER NOT NULL,
     mac BLOB NOT NULL, delivered_s INTEGER, PRIMARY KEY (serial, log_id, first, upto));
-CREATE TABLE IF NOT EXISTS bands (
-    serial TEXT PRIMARY KEY, board TEXT, firmware TEXT, state INTEGER, docked_s INTEGER,
-    battery_mv INTEGER, fill_percent INTEGER);
+CREATE TABLE IF NOT EXISTS sealed (
+    name TEXT PRIMARY KEY, kind INTEGER NOT NULL, serial TEXT NOT NULL, data BLOB NOT NULL,
+    created_s INTEGER NOT NULL, ready INTEGER NOT NULL, sent_s INTEGER, refused TEXT);
 """
 
 
@@ -39,38 +34,20 @@ class Receipt:
     mac: bytes
 
 
-class Spool:
-    """One SQLite file in WAL with full sync; may be used from several threads."""
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed record (zoneband.seal) on its way to the server; name: its SHA-256."""
+
+    name: str
+    kind: int
+    data: bytes
+
+
+class Spool(StationDb):
+    """Batches, sealed records and receipts."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(
-                directory / "spool.sqlite", check_same_thread=False, timeout=30
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise UserError(
-                _("The spool in {path} cannot be opened: {error}").format(
-                    path=directory, error=error
-                )
-            ) from error
-
-    @contextmanager
-    def _change(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                with self._db:
-                    yield self._db
-            except sqlite3.OperationalError as error:
-                raise UserError(
-                    _(
-                        "Cannot write the spool ({error}). Free some disk space, then dock again."
-                    ).format(error=error)
-                ) from error
+        super().__init__(directory, _SCHEMA)
 
     def add(self, data: bytes) -> str:
         """Keep a batch; returns when it is on disk. The same batch twice is one."""
@@ -157,39 +134,56 @@ class Spool:
                 (int(time.time()), receipt.serial, receipt.log_id, receipt.upto),
             )
 
-    def saw(
-        self,
-        serial: str,
-        board: str,
-        firmware: str,
-        state: int,
-        battery_mv: int,
-        fill_percent: int,
-    ) -> None:
-        """Remember a band's last dock."""
+    # --- sealed records -----------------------------------------------------------------------
+
+    def add_sealed(self, kind: int, serial: str, data: bytes, ready: bool = True) -> str:
+        """Keep a sealed record; its name. It is on disk when this returns. Not ready: it waits for
+        `release`, as an enrolment does until the band has its keys."""
+        name = hashlib.sha256(data).hexdigest()
         with self._change() as db:
             db.execute(
-                "INSERT OR REPLACE INTO bands VALUES (?,?,?,?,?,?,?)",
-                (serial, board, firmware, state, int(time.time()), battery_mv, fill_percent),
+                "INSERT OR IGNORE INTO sealed VALUES (?,?,?,?,?,?,NULL,NULL)",
+                (name, kind, serial, data, int(time.time()), ready),
             )
+        return name
 
-    def counts(self) -> tuple[int, int]:
-        """(batches to send, batches the server refused)."""
-        row = self._one(
-            "SELECT COALESCE(SUM(sent_s IS NULL AND refused IS NULL), 0), "
-            "COALESCE(SUM(refused IS NOT NULL), 0) FROM batches",
+    def release(self, name: str) -> None:
+        """A sealed record may be sent now."""
+        with self._change() as db:
+            db.execute("UPDATE sealed SET ready=1 WHERE name=?", (name,))
+
+    def drop_sealed(self, name: str) -> None:
+        """Forget a sealed record that was never released: it must not be used."""
+        with self._change() as db:
+            db.execute("DELETE FROM sealed WHERE name=? AND NOT ready", (name,))
+
+    def waiting_sealed(self) -> list[Sealed]:
+        """Sealed records to send, oldest first."""
+        rows = self._all(
+            "SELECT name, kind, data FROM sealed WHERE ready AND sent_s IS NULL "
+            "AND refused IS NULL ORDER BY created_s, rowid",
             (),
         )
-        return row[0], row[1]
+        return [Sealed(*row) for row in rows]
 
-    def _one(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...]:
-        with self._lock:
-            return self._db.execute(sql, values).fetchone()
+    def sealed_sent(self, name: str) -> None:
+        """The server has a sealed record."""
+        with self._change() as db:
+            db.execute("UPDATE sealed SET sent_s=? WHERE name=?", (int(time.time()), name))
 
-    def _all(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, values).fetchall()
+    def sealed_refused(self, name: str, why: str) -> None:
+        """The server will never take a sealed record."""
+        with self._change() as db:
+            db.execute("UPDATE sealed SET refused=? WHERE name=?", (why, name))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    def counts(self) -> tuple[int, int]:
+        """(batches and sealed records to send, those that the server refused)."""
+        waiting, refused = 0, 0
+        for table, ready in (("batches", "1"), ("sealed", "ready")):
+            row = self._one(
+                f"SELECT COALESCE(SUM({ready} AND sent_s IS NULL AND refused IS NULL), 0), "
+                f"COALESCE(SUM(refused IS NOT NULL), 0) FROM {table}",
+                (),
+            )
+            waiting, refused = waiting + row[0], refused + row[1]
+        return waiting, refused

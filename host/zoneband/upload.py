@@ -1,4 +1,4 @@
-"""Store and forward: the spool's batches to the tracing server, each until it is receipted."""
+"""Store and forward: sealed records and batches from the spool to the tracing server."""
 
 import random
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -14,7 +14,7 @@ import httpx2
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.spool import Receipt, Spool
+from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -75,6 +75,72 @@ def wait_s(attempt: int, retry_after: str | None) -> float:
     return random.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))
 
 
+class _Item(Protocol):
+    """One thing to send: where to, what, and what to do with the answer."""
+
+    @property
+    def place(self) -> str: ...
+
+    def data(self) -> bytes: ...
+
+    def take(self, answer: httpx2.Response) -> bool: ...
+
+    def refuse(self, why: str) -> None: ...
+
+
+class _SealedItem:
+    def __init__(self, spool: Spool, record: Sealed) -> None:
+        self._spool = spool
+        self._record = record
+        self.place = f"records/{record.name}"
+
+    def data(self) -> bytes:
+        return self._record.data
+
+    def take(self, answer: httpx2.Response) -> bool:
+        # False: this is no answer of a tracing server.
+        try:
+            if answer.json()["record"] != self._record.name:
+                return False
+        except (ValueError, TypeError, KeyError):
+            return False
+        self._spool.sealed_sent(self._record.name)
+        return True
+
+    def refuse(self, why: str) -> None:
+        self._spool.sealed_refused(self._record.name, why)
+
+
+class _BatchItem:
+    def __init__(self, spool: Spool, name: str) -> None:
+        self._spool = spool
+        self._name = name
+        self.place = f"batches/{name}"
+
+    def data(self) -> bytes:
+        return self._spool.data(self._name)
+
+    def take(self, answer: httpx2.Response) -> bool:
+        # False: this is no answer of a tracing server (a hotel's log-in page, a wrong address).
+        try:
+            body = answer.json()
+            receipt = body["receipt"]
+            if body["batch"] != self._name:
+                return False
+            if receipt:
+                # The receipt first: a cut between the two only sends the batch once more.
+                mac = bytes.fromhex(receipt["mac"])
+                log_id, first, upto = (int(receipt[k]) for k in ("log_id", "first", "upto"))
+                self._spool.add_receipt(Receipt(receipt["serial"], log_id, first, upto, mac))
+        except (ValueError, TypeError, KeyError):
+            return False
+        self._spool.sent(self._name)
+        return True
+
+    def refuse(self, why: str) -> None:
+        self._spool.refused(self._name, why)
+
+
 class Uploader:
     """Sends what waits in a spool."""
 
@@ -93,29 +159,31 @@ class Uploader:
     def run(self, tries: int = TRIES, progress: Callable[[int, int], None] | None = None) -> Sent:
         """Send all that waits; a problem that stays ends the run and is named."""
         done = Sent()
-        names = self._spool.waiting()
+        # Enrolments before logs: a log of a band that the server does not know gets no receipt.
+        items = [_SealedItem(self._spool, record) for record in self._spool.waiting_sealed()]
+        items += [_BatchItem(self._spool, name) for name in self._spool.waiting()]
         with client(self._station.server, self._station.token, self._station.ca) as http:
-            for n, name in enumerate(names):
-                if not self._send(http, name, tries, done):
+            for n, item in enumerate(items):
+                if not self._send(http, item, tries, done):
                     break
                 if progress:
-                    progress(n + 1, len(names))
+                    progress(n + 1, len(items))
         done.waiting = self._spool.counts()[0]
         return done
 
-    def _send(self, http: httpx2.Client, name: str, tries: int, done: Sent) -> bool:
-        path = f"/v1/stations/{quote(self._station.name, safe='')}/batches/{name}"
+    def _send(self, http: httpx2.Client, item: "_Item", tries: int, done: Sent) -> bool:
+        path = f"/v1/stations/{quote(self._station.name, safe='')}/{item.place}"
         for attempt in range(tries):
             retry_after = None
             try:
-                answer = http.put(path, content=self._spool.data(name))
+                answer = http.put(path, content=item.data())
             except httpx2.HTTPError as error:
                 done.problem = _("The server cannot be reached ({error}).").format(
                     error=type(error).__name__
                 )
             else:
                 self._note_time(answer)
-                if answer.status_code in (200, 201, 202) and self._take(name, answer):
+                if answer.status_code in (200, 201, 202) and item.take(answer):
                     done.sent += 1
                     done.problem = ""
                     return True
@@ -124,8 +192,8 @@ class Uploader:
                         "The server does not know this station. Run: zoneband station init"
                     )
                     return False
-                if answer.status_code in (400, 413, 422):
-                    self._spool.refused(name, f"{answer.status_code} {answer.text[:200]}")
+                if answer.status_code in (400, 409, 413, 422):
+                    item.refuse(f"{answer.status_code} {answer.text[:200]}")
                     done.refused += 1
                     return True
                 retry_after = answer.headers.get("Retry-After")
@@ -133,23 +201,6 @@ class Uploader:
             if attempt + 1 < tries:
                 self._sleep(wait_s(attempt, retry_after))
         return False
-
-    def _take(self, name: str, answer: httpx2.Response) -> bool:
-        # False: this is no answer of a tracing server (a hotel's log-in page, a wrong address).
-        try:
-            body = answer.json()
-            receipt = body["receipt"]
-            if body["batch"] != name:
-                return False
-            if receipt:
-                # The receipt first: a cut between the two only sends the batch once more.
-                mac = bytes.fromhex(receipt["mac"])
-                log_id, first, upto = (int(receipt[k]) for k in ("log_id", "first", "upto"))
-                self._spool.add_receipt(Receipt(receipt["serial"], log_id, first, upto, mac))
-        except (ValueError, TypeError, KeyError):
-            return False
-        self._spool.sent(name)
-        return True
 
     def _note_time(self, answer: httpx2.Response) -> None:
         try:

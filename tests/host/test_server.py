@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from band.logread import accept_receipt
-from bandbook import NOON, A, B, BandBook, C, key
+from bandbook import DAY, NOON, A, B, BandBook, C, key
 from zoneband import batch as batches
+from zoneband import seal
 from zoneband.errors import UserError
+from zoneband.seal import Kind, PublicKey
 from zoneband.server import ledger
 from zoneband.server.app import make_app, moment
 from zoneband.wire import records
@@ -21,8 +24,10 @@ class Bench:
     """A server in a directory, spoken to over its HTTP interface."""
 
     def __init__(self, path: Path) -> None:
+        private = X25519PrivateKey.generate()
+        self.authority = PublicKey(1, private.public_key().public_bytes_raw())
         self.http = TestClient(
-            make_app(path, lambda: NOON + 86_400),
+            make_app(path, lambda: NOON + 86_400, [self.authority], {1: private}),
             client=("127.0.0.1", 1),
             raise_server_exceptions=False,
         )
@@ -31,13 +36,17 @@ class Bench:
         tracer = (path / "tracer-token").read_text()
         self.tracer = {"Authorization": f"Bearer {tracer}"}
 
-    def enrol(self, serial: str, **changes: str) -> int:
-        body = {
-            "serial": serial, "board": "virtual",
-            "base_day": "2026-11-03", "base_key": key(serial).hex(),
+    def enrol(self, serial: str, **changes: Any) -> int:
+        facts = {
+            "serial": serial, "board": "virtual", "role": "band",
+            "base_day": DAY, "base_key": key(serial).hex(),
             "dock_key": "00" * 32, "receipt_key": key(serial + "r").hex(),
         } | changes  # fmt: skip
-        return self.http.post("/v1/enrolments", json=body, headers=self.station).status_code
+        return self.put_record(seal.seal(self.authority, Kind.ENROLMENT, facts)).status_code
+
+    def put_record(self, data: bytes) -> Any:
+        name = hashlib.sha256(data).hexdigest()
+        return self.http.put(f"/v1/stations/st/records/{name}", content=data, headers=self.station)
 
     def put(self, data: bytes, name: str | None = None) -> Any:
         name = name or hashlib.sha256(data).hexdigest()
@@ -215,7 +224,7 @@ def test_tokens_open_only_their_own_doors(bench: Bench) -> None:
     assert bench.http.get("/v1/bands", headers=bench.station).status_code == 403
     away = TestClient(bench.http.app, client=("10.0.0.9", 1))
     assert away.post("/v1/stations", json={"name": "x", "code": "no"}).status_code == 403
-    assert bench.enrol(A) == 200
+    assert bench.enrol(A) == 201  # another record that says the same
     assert bench.enrol(A, base_key="11" * 32) == 409
     assert bench.enrol("not a serial") == 422
 

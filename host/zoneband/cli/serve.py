@@ -1,15 +1,29 @@
 """`zoneband serve`: the tracing server."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from zoneband import authority
+from zoneband.cli import passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _unlock(where: Path, file: Path | None) -> dict[int, X25519PrivateKey]:
+    # The authority's private keys, {} when there are none here or nobody gives the passphrase.
+    if not list((where / "authority").glob("key-*.private.json")):
+        return {}
+    passphrase = passphrases.find(file)
+    if passphrase is None and sys.stdin.isatty():
+        passphrase = passphrases.ask(_("The authority's passphrase (empty: stay locked)"))
+    return authority.unlock(where, passphrase) if passphrase else {}
 
 
 def command(
@@ -18,6 +32,10 @@ def command(
     port: Annotated[int, typer.Option(help=_("Port to listen on."), min=0, max=65535)] = 8470,
     tls_cert: Annotated[Path | None, typer.Option(help=_("Certificate chain (PEM)."))] = None,
     tls_key: Annotated[Path | None, typer.Option(help=_("Its private key (PEM)."))] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=_("Holds the authority's passphrase, else it is asked.")),
+    ] = None,
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
@@ -31,12 +49,21 @@ def command(
 
     from zoneband.server.app import make_app
 
-    directory = data_dir(data) / "server"
-    application = make_app(directory)
+    where = data_dir(data)
+    directory = where / "server"
+    private = _unlock(where, passphrase_file)
+    application = make_app(
+        directory, public_keys=authority.public_keys(where), private_keys=private
+    )
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
     code = (directory / "registration-code").read_text().strip()
     print(_("Stations elsewhere register with the code {code}").format(code=code), flush=True)
+    if not private:
+        print(
+            _("Locked: enrolments and persons are kept sealed until the passphrase is given."),
+            flush=True,
+        )
     uvicorn.run(
         application,
         host=host,

@@ -1,13 +1,14 @@
 """`zoneband station`: set this station up."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import httpx2
 import typer
 
+from zoneband import authority, upload
 from zoneband import station as stations
-from zoneband import upload
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -40,6 +41,7 @@ def init(
     try:
         with upload.client(url, None, str(ca) if ca else None) as http:
             answer = http.post("/v1/stations", json={"name": name, "code": code})
+            keys = http.get("/v1/authority")
     except httpx2.HTTPError as error:
         raise UserError(
             _("{url} does not answer ({error}). Is the server running?").format(
@@ -50,6 +52,23 @@ def init(
         raise UserError(_("The registration code is wrong. Ask at the server: --code CODE"))
     if answer.status_code != 201:
         raise UserError(_("The server answered {code}.").format(code=answer.status_code))
+    where = data_dir(data)
     token = answer.json()["token"]
-    stations.save(data_dir(data), Station(url, name, token, str(ca) if ca else None))
+    stations.save(where, Station(url, name, token, str(ca) if ca else None))
     print(_("This station is “{name}” at {url}.").format(name=name, url=url))
+    _trust(where, keys)
+
+
+def _trust(where: Path, answer: httpx2.Response) -> None:
+    # What is sealed from here on, bands' enrolments and wearers' names, is sealed to this key.
+    try:
+        found = [authority.public_of(key) for key in answer.json()]
+    except (ValueError, TypeError):
+        found = []
+    for key in found:
+        authority.trust(where, key)
+    if not found:
+        print(
+            _("The server has no authority key yet: bands cannot be flashed or handed out here."),
+            file=sys.stderr,
+        )

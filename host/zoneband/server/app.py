@@ -6,24 +6,25 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
-from zoneband import __version__, batch
-from zoneband.server.tracing_server import Conflict, Enrolment, TracingServer, Unknown
+from zoneband import __version__, authority, batch, seal, serials
+from zoneband.seal import PublicKey
+from zoneband.server import sealed
+from zoneband.server.tracing_server import TracingServer, Unknown
 
 _VIETNAM = timezone(timedelta(hours=7))
 _LOOPBACK = ("127.0.0.1", "::1")
-_HEX64 = r"^[0-9a-fA-F]{64}$"
-_SERIAL = r"^ZB-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}$"
 
 
 class Problem(Exception):
@@ -41,22 +42,10 @@ class StationBody(BaseModel):
     code: str | None = None
 
 
-class EnrolmentBody(BaseModel):
-    """Keys of one band."""
-
-    serial: str = Field(pattern=_SERIAL)
-    board: str = Field(max_length=12)
-    role: str = Field(default="band", pattern="^(band|venue)$")
-    base_day: date
-    base_key: str = Field(pattern=_HEX64)
-    dock_key: str = Field(pattern=_HEX64)
-    receipt_key: str = Field(pattern=_HEX64)
-
-
 class CaseBody(BaseModel):
     """A wearer declared a case."""
 
-    serial: str = Field(pattern=_SERIAL)
+    serial: str = Field(pattern=serials.PATTERN)
     onset: date
 
 
@@ -83,9 +72,17 @@ def token(authorization: Annotated[str | None, Header()] = None) -> str:
 Token = Annotated[str, Depends(token)]
 
 
-def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
-    """The application over one data directory. utc: Unix seconds now."""
+def make_app(
+    directory: Path,
+    utc: Callable[[], float] = time.time,
+    public_keys: Sequence[PublicKey] = (),
+    private_keys: Mapping[int, X25519PrivateKey] | None = None,
+) -> FastAPI:
+    """The application over one data directory. utc: Unix seconds now; public_keys: what stations
+    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase."""
     server = TracingServer(directory, utc=utc)
+    if private_keys:
+        server.unlock(private_keys)
     app = FastAPI(title="Zoneband tracing server", version=__version__)
 
     @app.exception_handler(Problem)
@@ -120,8 +117,9 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
 
     @app.get("/healthz")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Whether the server is up."""
-        return {"status": "ok", "version": __version__}
+        """Whether the server is up, and whether it can open sealed records."""
+        key = "locked" if server.sealed.locked() else "unlocked"
+        return {"status": "ok", "version": __version__, "authority": key}
 
     @app.post("/v1/stations", status_code=201)
     def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -131,24 +129,46 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
             raise Problem(403, "the registration code is wrong")
         return {"name": body.name, "token": server.add_station(body.name)}
 
-    @app.post("/v1/enrolments", dependencies=[Depends(station)])
-    def enrol(body: EnrolmentBody) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        """Enrol a band: 201 when new, 200 when known, 409 when known with other keys."""
+    async def body_of(request: Request, name: str, sha256: str, value: str, limit: int) -> bytes:
+        # The bytes of a station's own upload, as its name says.
+        if await run_in_threadpool(server.station_of, value) != name:
+            raise Problem(403, "this token is another station's")
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise Problem(413, f"at most {limit // 1024} KiB")
+            parts.append(part)
+        data = b"".join(parts)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise Problem(422, "the body is not what its name says")
+        return data
+
+    @app.get("/v1/authority")
+    def authority_keys() -> list[dict[str, object]]:  # pyright: ignore[reportUnusedFunction]
+        """The authority's public keys: records are sealed to the one with the highest number."""
+        return [authority.as_json(key) for key in public_keys]
+
+    @app.put("/v1/stations/{name}/records/{sha256}")
+    async def put_record(  # pyright: ignore[reportUnusedFunction]
+        name: str, sha256: str, request: Request, value: Token
+    ) -> JSONResponse:
+        """Take a sealed record (application/octet-stream, at most 16 KiB) named by its SHA-256:
+        an enrolment, a person, or what became of a band. Harmless to repeat. Durable when this
+        answers: 201 new, 200 known before, 202 kept sealed because its key is not in memory. 409
+        when an enrolment contradicts one that is known; 422 when it cannot be opened."""
+        data = await body_of(request, name, sha256, value, seal.MAX_BYTES)
         try:
-            new = server.enrol(
-                Enrolment(
-                    body.serial,
-                    body.board,
-                    body.role,
-                    (body.base_day - date(1970, 1, 1)).days,
-                    bytes.fromhex(body.base_key),
-                    bytes.fromhex(body.dock_key),
-                    bytes.fromhex(body.receipt_key),
-                )
-            )
-        except Conflict:
-            raise Problem(409, "this serial is enrolled with other keys") from None
-        return JSONResponse({"serial": body.serial}, 201 if new else 200)
+            new, state = await run_in_threadpool(server.take_sealed, name, sha256, data)
+        except ValueError:
+            raise Problem(400, "not a sealed record") from None
+        if state == sealed.CONFLICT:
+            raise Problem(409, "serial or key is enrolled already, with other keys")
+        if state == sealed.UNREADABLE:
+            raise Problem(422, "sealed to another key than its number says, or altered")
+        body = {"record": sha256, "state": state}
+        return JSONResponse(body, 202 if state == sealed.KEPT else 201 if new else 200)
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
@@ -157,18 +177,7 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
         because its band is not enrolled yet. 507 when the disk is full: nothing was changed."""
-        if await run_in_threadpool(server.station_of, value) != name:
-            raise Problem(403, "this token is another station's")
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > batch.MAX_BYTES:
-                raise Problem(413, "a batch has at most 256 KiB")
-            parts.append(part)
-        data = b"".join(parts)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise Problem(422, "the body is not what its name says")
+        data = await body_of(request, name, sha256, value, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
         except ValueError as error:
@@ -191,6 +200,12 @@ def make_app(directory: Path, utc: Callable[[], float] = time.time) -> FastAPI:
         """The receipt from a band's receipted cursor on, for any station that docks it; null when
         a slot is missing."""
         return {"receipt": server.receipt(serial, log_id, first)}
+
+    @app.get("/v1/bands/{serial}/people")
+    def people(serial: str, _: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        """Everybody whom a band was handed out to; empty while the authority's key is not in
+        memory."""
+        return server.people(serial)
 
     @app.post("/v1/cases", status_code=201, dependencies=[Depends(tracer)])
     def case(body: CaseBody) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]

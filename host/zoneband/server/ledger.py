@@ -118,6 +118,29 @@ cases = Table(
     Column("onset", String, nullable=False),
     UniqueConstraint("serial", "onset"),
 )
+sealed = Table(
+    "sealed",
+    meta,
+    Column("name", String, primary_key=True),  # SHA-256 of the record, and its file's name
+    Column("station", String, nullable=False),
+    Column("kind", Integer, nullable=False),  # zoneband.seal.Kind
+    Column("key_number", Integer, nullable=False),
+    Column("came_s", BigInteger, nullable=False),
+    Column("state", String, nullable=False),  # what became of it: zoneband.server.sealed
+    Column("serial", String, index=True),  # known once it was opened
+    Column("number", BigInteger),  # of the hand-out
+)
+events = Table(
+    "events",
+    meta,
+    Column("name", String, primary_key=True),
+    Column("serial", String, nullable=False, index=True),
+    Column("number", BigInteger, nullable=False),
+    Column("event", String, nullable=False),  # returned, lost, found, replaced, retired
+    Column("utc_s", BigInteger, nullable=False),
+    Column("new_serial", String, index=True),
+    Column("new_number", BigInteger),
+)
 
 
 def open_ledger(directory: Path) -> Engine:

@@ -33,8 +33,12 @@ class People:
             issued = row["kind"] == records.STATE and row["value"] == records.ISSUED
             if issued and row["utc_s"] is not None:
                 self._issues[ids[row["serial"]]].append((row["utc_s"], row["number"]))
-        for issues in self._issues.values():
+        # A band's hand-outs in turn: their numbers are random, and a mark may come twice.
+        self._numbers: dict[int, list[int]] = {}
+        for band, issues in self._issues.items():
             issues.sort()
+            self._numbers[band] = list(dict.fromkeys(number for _since_s, number in issues))
+        self._bands = ids
         spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for row in _rows(db, ledger.clock_spans.c.serial, ids):
             spans[ids[row["serial"]]].append(row)
@@ -49,12 +53,17 @@ class People:
             ]
 
     def holder(self, band: int, at_s: int) -> int:
-        """Number of the issue that was current at a time; 0 before the first that is known."""
+        """Which wearer in turn had the band at a time, from 1; 0 before the first that is known."""
         found = 0
         for since_s, number in self._issues.get(band, ()):
             if since_s <= at_s + _HAND_OVER_S:
-                found = number
+                found = self._numbers[band].index(number) + 1
         return found
+
+    def number(self, serial: str, holder: int) -> int:
+        """Number of the hand-out of a wearer in turn; 0 when it is not known."""
+        numbers = self._numbers.get(self._bands[serial], [])
+        return numbers[holder - 1] if 0 < holder <= len(numbers) else 0
 
     def in_time(self, band: int, due_s: int, start_s: int, duration_s: int) -> bool | None:
         """Whether a band sent the ID of 15 minutes from due_s (its own UTC) at that true time,

@@ -16,13 +16,16 @@ from zoneband.i18n import _
 
 
 @contextmanager
-def running(data: Path) -> Generator[str]:
-    """A tracing server in a process of its own; its URL."""
+def running(data: Path, passphrase: str = "") -> Generator[str]:
+    """A tracing server in a process of its own; its URL. passphrase: the authority's, "" to leave
+    sealed records sealed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    if passphrase:
+        env["ZONEBAND_PASSPHRASE"] = passphrase
     with (data / "server.log").open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)],

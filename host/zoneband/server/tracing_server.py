@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import threading
 import time
@@ -11,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
-from zoneband import durable
+from zoneband import durable, serials
 from zoneband.server import ledger
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.people import People
+from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.timeline import Quality
 from zoneband.tracing.contacts import contacts
 from zoneband.tracing.query import evidence
@@ -27,10 +30,6 @@ from zoneband.tracing.rule import Rule
 from zoneband.wire import log, receipt
 
 _SWEEP_S = 600.0
-
-
-class Conflict(Exception):
-    """The same name with other contents."""
 
 
 class Unknown(Exception):
@@ -67,6 +66,7 @@ class TracingServer:
         self._swept = -_SWEEP_S
         self._identities = Identities(directory / "ids")
         self._work = Ingest(self._encounters, self._identities)
+        self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.code = _secret(directory / "registration-code", 8)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         with self._engine.connect() as db:
@@ -108,6 +108,11 @@ class TracingServer:
                     if any(known[k] != v for k, v in values.items()):
                         raise Conflict
                     return False
+                same_key = select(ledger.bands.c.serial).where(
+                    ledger.bands.c.base_key == enrolment.base_key
+                )
+                if db.execute(same_key).first() is not None:
+                    raise Conflict  # two bands with one key could not be told apart
                 db.execute(insert(ledger.bands).values(**values))
                 band_id = db.execute(
                     select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
@@ -124,6 +129,35 @@ class TracingServer:
                 with self._engine.begin() as db:
                     self._ingest(db, name, band_id, kept)
         return True
+
+    def _enrol_facts(self, facts: dict[str, Any]) -> None:
+        # An opened enrolment.
+        role = facts["role"]
+        if role not in ("band", "venue") or not re.match(serials.PATTERN, facts["serial"]):
+            raise ValueError("no enrolment")
+        found = [bytes.fromhex(facts[name]) for name in ("base_key", "dock_key", "receipt_key")]
+        if any(len(key) != 32 for key in found):
+            raise ValueError("no enrolment")
+        self.enrol(Enrolment(facts["serial"], facts["board"], role, int(facts["base_day"]), *found))
+
+    def take_sealed(self, station: str, name: str, data: bytes) -> tuple[bool, str]:
+        """Keep a sealed record and open it if its key is in memory: (new, what became of it, as
+        zoneband.server.sealed names it). Raises ValueError for bytes that are none."""
+        with self._lock:
+            return self.sealed.take(station, name, data)
+
+    def unlock(self, keys: Mapping[int, X25519PrivateKey]) -> int:
+        """The authority's private keys; how many records that had waited were opened."""
+        with self._lock:
+            return self.sealed.unlock(keys)
+
+    def people(self, serial: str) -> list[dict[str, Any]]:
+        """Everybody whom a band was handed out to; [] while the authority's key is not in memory.
+        Raises Unknown."""
+        with self._engine.connect() as db:
+            if self._band(db, serial) is None:
+                raise Unknown
+            return self.sealed.people(db, serial)
 
     def _band(self, db: Connection, serial: str) -> Mapping[str, Any] | None:
         found = db.execute(select(ledger.bands).where(ledger.bands.c.serial == serial))
@@ -292,7 +326,10 @@ class TracingServer:
             files = [str(self._encounters / path) for path in paths]
             rows = evidence(files, band["id"], from_s, to_s)
             people = People(db, {row.observer for row in rows} | {row.contact for row in rows})
-        found = contacts(self.rule, rows, band["id"], people, from_s, to_s)
+            found = contacts(self.rule, rows, band["id"], people, from_s, to_s)
+            for contact in found:
+                number = people.number(contact["serial"], contact["holder"])
+                contact["person"] = self.sealed.person(db, contact["serial"], number)
         return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": found}
 
 

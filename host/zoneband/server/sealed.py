@@ -1,0 +1,173 @@
+"""Sealed records at the server: kept as they came, opened while the authority's key is in memory.
+
+A person's record is opened each time it is asked for and never stored in clear. An enrolment's
+keys go into the ledger, since every ID is looked up with them.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from zoneband import durable, seal
+from zoneband.seal import Kind
+from zoneband.server import ledger
+
+# What became of a record.
+KEPT = "kept"  # its key is not in memory yet
+OPENED = "opened"
+CONFLICT = "conflict"  # an enrolment that contradicts one that is known
+UNREADABLE = "unreadable"  # altered, or sealed to a key that only shares its number
+
+Enrol = Callable[[dict[str, Any]], None]  # raises Conflict or ValueError
+
+
+class Conflict(Exception):
+    """The same name with other contents."""
+
+
+class SealedRecords:
+    """The records of one data directory. Calls take turns by the server's own lock."""
+
+    def __init__(
+        self, directory: Path, engine: Engine, enrol: Enrol, utc: Callable[[], float] = time.time
+    ) -> None:
+        self._files = directory / "sealed"
+        self._files.mkdir(exist_ok=True)
+        self._engine = engine
+        self._enrol = enrol
+        self._utc = utc
+        self._keys: dict[int, X25519PrivateKey] = {}
+
+    def unlock(self, keys: Mapping[int, X25519PrivateKey]) -> int:
+        """The authority's private keys, by number, from now on; how many records that had waited
+        were opened."""
+        self._keys = dict(keys)
+        table = ledger.sealed
+        with self._engine.connect() as db:
+            waiting = db.execute(
+                select(table.c.name).where(table.c.state == KEPT, table.c.key_number.in_(keys))
+            )
+            names = list(waiting.scalars())
+        return sum(self._work(name) == OPENED for name in names)
+
+    def locked(self) -> bool:
+        """Whether no private key is in memory."""
+        return not self._keys
+
+    def waiting(self) -> int:
+        """Records that no key in memory opens."""
+        with self._engine.connect() as db:
+            rows = db.execute(select(ledger.sealed.c.name).where(ledger.sealed.c.state == KEPT))
+            return len(list(rows))
+
+    def take(self, station: str, name: str, data: bytes) -> tuple[bool, str]:
+        """Keep a record durably and open it if its key is here: (new, what became of it).
+
+        Raises ValueError for bytes that are no sealed record."""
+        kind, number = seal.read_head(data)
+        path = self._files / name
+        new = not path.exists()
+        if new:
+            durable.write(path, lambda f: f.write(data), 0o600)
+        table = ledger.sealed
+        row = upsert(table).values(
+            name=name,
+            station=station,
+            kind=int(kind),
+            key_number=number,
+            came_s=int(self._utc()),
+            state=KEPT,
+        )
+        with self._engine.begin() as db:
+            db.execute(row.on_conflict_do_nothing())
+            state = db.execute(select(table.c.state).where(table.c.name == name)).scalar_one()
+        if state == KEPT and number in self._keys:
+            state = self._work(name)
+        return new, state
+
+    def _open(self, name: str) -> dict[str, Any]:
+        data = (self._files / name).read_bytes()
+        _kind, number = seal.read_head(data)
+        return seal.unseal(self._keys[number], data)
+
+    def _work(self, name: str) -> str:
+        data = (self._files / name).read_bytes()
+        kind, _number = seal.read_head(data)
+        values: dict[str, Any] = {"state": OPENED}
+        try:
+            facts = self._open(name)
+            values["serial"] = str(facts["serial"])
+            if kind == Kind.ENROLMENT:
+                self._enrol(facts)
+            else:
+                values["number"] = int(facts["number"])
+            if kind == Kind.EVENT:
+                self._note(name, facts)
+        except Conflict:
+            values["state"] = CONFLICT
+        except (ValueError, TypeError, KeyError):
+            values["state"] = UNREADABLE
+        with self._engine.begin() as db:
+            db.execute(update(ledger.sealed).where(ledger.sealed.c.name == name).values(**values))
+        return values["state"]
+
+    def _note(self, name: str, facts: dict[str, Any]) -> None:
+        row = upsert(ledger.events).values(
+            name=name,
+            serial=str(facts["serial"]),
+            number=int(facts["number"]),
+            event=str(facts["event"]),
+            utc_s=int(facts["utc_s"]),
+            new_serial=facts.get("new_serial"),
+            new_number=facts.get("new_number"),
+        )
+        with self._engine.begin() as db:
+            db.execute(row.on_conflict_do_nothing())
+
+    # --- people -----------------------------------------------------------------------------
+
+    def person(self, db: Connection, serial: str, number: int) -> dict[str, Any] | None:
+        """Who holds a band by a hand-out's number; None while it is not known or locked. A person
+        who got a replacement is found by the band before."""
+        for _step in range(16):
+            name = db.execute(
+                select(ledger.sealed.c.name)
+                .where(
+                    ledger.sealed.c.kind == int(Kind.PERSON),
+                    ledger.sealed.c.serial == serial,
+                    ledger.sealed.c.number == number,
+                )
+                .limit(1)
+            ).scalar()
+            if name is not None:
+                return self._read(name)
+            before = db.execute(
+                select(ledger.events.c.serial, ledger.events.c.number).where(
+                    ledger.events.c.new_serial == serial, ledger.events.c.new_number == number
+                )
+            ).first()
+            if before is None:
+                return None
+            serial, number = before
+        return None
+
+    def people(self, db: Connection, serial: str) -> list[dict[str, Any]]:
+        """Everybody whom a band was handed out to, first to last."""
+        rows = db.execute(
+            select(ledger.sealed.c.name)
+            .where(ledger.sealed.c.kind == int(Kind.PERSON), ledger.sealed.c.serial == serial)
+            .order_by(ledger.sealed.c.came_s)
+        ).scalars()
+        return [found for name in list(rows) if (found := self._read(name))]
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._open(name)
+        except (KeyError, ValueError, OSError, json.JSONDecodeError):
+            return None
