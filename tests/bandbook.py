@@ -14,7 +14,7 @@ from zoneband.wire import bluezone, records
 
 DAY = 20_760
 NOON = DAY * 86_400 + 5 * 3600  # 12:00 in Vietnam
-A, B, C = "ZB-AAAA-0001", "ZB-BBBB-0002", "ZB-CCCC-0003"
+A, B, C = "ZB-AAAA-000K", "ZB-BBBB-0050", "ZB-CCCC-0008"
 
 
 def key(serial: str) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from zoneband import batch as batches
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
+from zoneband.inventory import Inventory
 from zoneband.server.parse import encounters, parse
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
@@ -18,6 +19,7 @@ class Street:
         self.sim = Simulation(path / "sim", seed, START, loss=0.3)
         self.sim.__enter__()
         self.spool = Spool(path / "station")
+        self.inventory = Inventory(path / "station")
         self.bands: list[VirtualBand] = []
         for n, x in enumerate(places):
             keys = [bytes([n + 1, k] * 16) for k in range(3)]
@@ -27,7 +29,16 @@ class Street:
     def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:
         port = self.sim.plug(band)
         self.sim.run_on()
-        result = DockJob(port, self.spool, "st", True, state=state, utc=self.utc).run()
+        job = DockJob(
+            port,
+            self.spool,
+            "st",
+            True,
+            state=state,
+            utc=self.utc,
+            inventory=self.inventory,
+        )
+        result = job.run()
         self.sim.hold()
         return result
 

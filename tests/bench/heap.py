@@ -11,13 +11,13 @@ from bench.rows import rows
 # Hand a band out, as a station would: in a process before, as it was days ago.
 _HAND_OUT = """
 import esp32
-from band.provision import provision
+from band import setup
 from band.ring import BandLog
 from band.store import Store
 from wire import records
 
 DAY = 20760
-provision(esp32, "ZB-0000-0000", {"name": "virtual"}, DAY, "01" * 32, "02" * 32, "03" * 32)
+setup.provision(esp32, "ZB-0000-0000", DAY, "01" * 32, "02" * 32, "03" * 32)
 store = Store(esp32.NVS("zoneband"))
 store.put("state", records.ISSUED)
 log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, lambda: 7)

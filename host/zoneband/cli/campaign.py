@@ -59,3 +59,33 @@ def demo(
         )
     if failed:
         raise typer.Exit(ExitCode.WRONG)
+
+
+@app.command("flash", help=_("Flashing cut at random moments; each must end as a good band."))
+def flash(
+    rounds: Annotated[int, typer.Option(min=1, help=_("How many cuts."))] = 200,
+    seed: Annotated[int, typer.Option(min=0, help=_("Seed of the moments."))] = 0,
+    as_json: Json = False,
+) -> None:
+    """Cut flashing, and flash again."""
+    from zoneband.sim import interrupts
+
+    console = Console(highlight=False, stderr=as_json)
+
+    def told(each: interrupts.Round) -> None:
+        end = "✗ " + "; ".join(each.faults) if each.faults else "✓"
+        console.print(f"{each.number:5d}  {each.kind:5}  {each.how} {each.after_s:4.1f} s  {end}")
+
+    with tempfile.TemporaryDirectory(prefix="zoneband-flash") as folder:
+        found = interrupts.run(Path(folder), rounds, seed, told)
+    failed = [{"round": each.number, "faults": list(each.faults)} for each in found if each.faults]
+    if as_json:
+        print(json.dumps({"name": "flash", "rounds": rounds, "seed": seed, "failed": failed}))
+    else:
+        console.print(
+            _("{right} of {count} boards became good bands, and kept what they held.").format(
+                right=rounds - len(failed), count=rounds
+            )
+        )
+    if failed:
+        raise typer.Exit(ExitCode.WRONG)

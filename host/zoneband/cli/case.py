@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from zoneband import serials
 from zoneband.cli.options import Data, data_dir
 from zoneband.i18n import _
 
@@ -29,6 +30,6 @@ def add(
     from zoneband.tracer import Tracer
 
     answer = Tracer(data_dir(data), server, token).ask(
-        "POST", "/v1/cases", json={"serial": band.upper(), "onset": onset}
+        "POST", "/v1/cases", json={"serial": serials.read(band), "onset": onset}
     )
     print(_("{band} is a case since {onset}.").format(band=answer["serial"], onset=answer["onset"]))

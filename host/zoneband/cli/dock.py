@@ -19,6 +19,7 @@ from zoneband.dock import ports
 from zoneband.dock.job import DockJob, DockResult, Outcome
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.inventory import Inventory
 from zoneband.sender import Sender
 from zoneband.spool import Spool
 from zoneband.upload import Uploader
@@ -49,6 +50,7 @@ class Station:
         self._given = given
         self._baud = baud
         self.spool = Spool(stations.directory(data))
+        self._inventory = Inventory(stations.directory(data))
         self._settings = stations.load(data)
         self.vouched = stations.clock_vouched(data)
         self.lines: dict[str, _Line] = {}
@@ -84,7 +86,14 @@ class Station:
         name = self._settings.name if self._settings else "-"
         deliver = self._deliver if self._sender else None
         job = DockJob(
-            line.port, self.spool, name, self.vouched, line.progress, deliver, baud=self._baud
+            line.port,
+            self.spool,
+            name,
+            self.vouched,
+            line.progress,
+            deliver,
+            baud=self._baud,
+            inventory=self._inventory,
         )
         time.sleep(ports.SETTLE_S)
         line.result = job.run()

@@ -10,14 +10,26 @@ from zoneband import __version__
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
 
+# A module cannot be named by a word of the language.
+_MODULES = {"return": "give_back"}
+
 
 def _about() -> dict[str, str]:
     # Every verb is the module of its name; it is loaded only when it is called.
     return {
         "demo": _("Watch the whole of it: bands meet, dock, and a case is traced."),
         "dock": _("Pull the logs of bands that are plugged in."),
+        "issue": _("Hand a band out to a person."),
+        "return": _("Take a band back."),
+        "lost": _("Report a band lost, or found again."),
+        "replace": _("Give a person another band."),
+        "bands": _("The bands that this station knows."),
         "upload": _("Send what waits in the spool to the tracing server."),
         "station": _("Set this station up."),
+        "flash": _("Make bands out of boards: one, or a whole tray."),
+        "boards": _("Boards that can become bands."),
+        "label": _("Print the labels of bands."),
+        "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
         "case": _("Declare a wearer a case."),
         "trace": _("Whom did a case meet?"),
@@ -52,7 +64,7 @@ def root(
 
 def _load(verb: str) -> Any:
     try:
-        return importlib.import_module(f"zoneband.cli.{verb}")
+        return importlib.import_module(f"zoneband.cli.{_MODULES.get(verb, verb)}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("zoneband"):
             raise

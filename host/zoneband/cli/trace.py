@@ -3,12 +3,12 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from zoneband import serials
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
@@ -30,7 +30,7 @@ def command(
     """Print every contact with its evidence; exit 3 when there is none."""
     from zoneband.tracer import Tracer
 
-    path = f"/v1/traces/{quote(band.upper(), safe='')}"
+    path = f"/v1/traces/{serials.read(band)}"
     found = Tracer(data_dir(data), server, token).ask(
         "GET", path, params={"from": begin, "to": end}
     )
@@ -52,7 +52,16 @@ def local(utc_s: int) -> str:
 def table(found: dict[str, Any]) -> Table:
     """The contacts of a trace, nearest first."""
     view = Table(title=_("Contacts of {band}").format(band=found["case"]))
-    heads = (_("band"), _("first"), _("last"), _("near min"), _("total min"), _("strongest"), "")
+    heads = (
+        _("band"),
+        _("wearer"),
+        _("first"),
+        _("last"),
+        _("near min"),
+        _("total min"),
+        _("strongest"),
+        "",
+    )
     for head in heads:
         view.add_column(head)
     for c in found["contacts"]:
@@ -66,8 +75,11 @@ def table(found: dict[str, Any]) -> Table:
         if not c["clock"]:
             words += " " + _("(time uncertain)")
         holder = f" #{c['holder']}" if c["holder"] else ""
+        person = c.get("person") or {}
+        wearer = "\n".join(filter(None, (person.get("name"), person.get("phone"))))
         view.add_row(
             c["serial"] + holder,
+            wearer,
             local(c["first_s"]),
             local(c["last_s"]),
             f"{c['near_min']:.0f}",

@@ -14,7 +14,9 @@ from zoneband.batch import BatchHeader
 from zoneband.dock.link import REPL_BAUD, Link, LinkLost
 from zoneband.dock.session import BandSession, Chunks, ClockPair, Greeting, NoBand, Refused
 from zoneband.errors import UserError
+from zoneband.handout import at_dock
 from zoneband.i18n import _
+from zoneband.inventory import Inventory
 from zoneband.spool import Spool
 from zoneband.wire import log, messages, records
 
@@ -52,6 +54,10 @@ class DockResult:
         """Keys and values for a script."""
         return asdict(self)
 
+    def tell(self, note: str) -> None:
+        """Add a note."""
+        self.note = f"{self.note} {note}".strip()
+
 
 Progress = Callable[[str, int, int], None]  # serial, slots here, slots in all
 
@@ -70,10 +76,12 @@ class DockJob:
         state: tuple[int, int] | None = None,
         baud: int = REPL_BAUD,
         utc: Callable[[], float] = time.time,
+        inventory: Inventory | None = None,
     ) -> None:
         """vouched: the station's clock may set the band's; deliver: uploads what waits, so that
         the receipt can go back in this dock; state: (state, issue number) to put the band in;
-        baud: speed that the session moves to, where the band can."""
+        baud: speed that the session moves to, where the band can; inventory: remembers the band,
+        and says what it is to become, unless state does."""
         self._port = port
         self._spool = spool
         self._station = station
@@ -83,6 +91,7 @@ class DockJob:
         self._state = state
         self._baud = baud
         self._utc = utc
+        self._inventory = inventory
         self._slots = 0
         self._batches = 0
 
@@ -136,28 +145,24 @@ class DockJob:
                 session.set_clock(min(65535, pair.error_ms + 50))
                 result.clock_set = True
             except Refused:
-                result.note = _(
-                    "The band's clock is far from this computer's: it was left as it is."
+                result.tell(
+                    _("The band's clock is far from this computer's: it was left as it is.")
                 )
         else:
-            result.note = _(
-                "This computer's clock is not vouched for: the band's was left as it is."
+            result.tell(
+                _("This computer's clock is not vouched for: the band's was left as it is.")
             )
         if self._spool.has_other_log(band.serial, band.log_id):
-            result.note = _(
-                "This serial was docked here with another memory. "
-                "If two bands carry it, put both aside."
+            result.tell(
+                _(
+                    "This serial was docked here with another memory. "
+                    "If two bands carry it, put both aside."
+                )
             )
         if self._state is not None:
             session.set_state(*self._state)
-        self._spool.saw(
-            band.serial,
-            band.board,
-            ".".join(map(str, band.firmware)),
-            self._state[0] if self._state else band.state,
-            band.battery_mv,
-            band.fill_percent,
-        )
+        if self._inventory is not None:
+            result.tell(at_dock.meet(self._inventory, session, band, self._state))
         session.cue(messages.CUE_DONE)
         session.bye()
         result.outcome = Outcome.DONE.value

@@ -9,6 +9,8 @@ import contextlib
 import termios
 import time
 from collections import deque
+from collections.abc import Generator
+from typing import Any
 
 import serial
 
@@ -22,27 +24,49 @@ class LinkLost(Exception):
     """The cable or the band is gone."""
 
 
+def _open(port: str, baud: int) -> Any:
+    # pyserial's port, opened so that the board goes on running where that is possible.
+    try:
+        line = serial.serial_for_url(port, baud, timeout=0.1, write_timeout=5, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise LinkLost(str(error)) from error
+    fd = getattr(line, "fd", None)
+    if isinstance(fd, int):
+        with contextlib.suppress(termios.error):
+            attrs = termios.tcgetattr(fd)
+            attrs[2] &= ~termios.HUPCL
+            termios.tcsetattr(fd, termios.TCSANOW, attrs)
+    return line
+
+
+def _close(line: Any) -> None:
+    # Without moving the control lines into the reset state: RTS off, then DTR.
+    with contextlib.suppress(serial.SerialException, OSError, termios.error):
+        line.rts = False
+        line.dtr = False
+    with contextlib.suppress(serial.SerialException, OSError, termios.error):
+        line.close()
+
+
+@contextlib.contextmanager
+def open_port(port: str, baud: int = REPL_BAUD) -> Generator[Any]:
+    """pyserial's port for bytes that are no frames. Raises LinkLost."""
+    line = _open(port, baud)
+    try:
+        yield line
+    except (serial.SerialException, OSError, termios.error) as error:
+        raise LinkLost(str(error)) from error
+    finally:
+        _close(line)
+
+
 class Link:
     """One open port. Raises LinkLost when it cannot be opened, read or written."""
 
     def __init__(self, port: str, baud: int = REPL_BAUD) -> None:
-        try:
-            self._serial = serial.serial_for_url(
-                port, baud, timeout=0.1, write_timeout=5, exclusive=True
-            )
-        except (serial.SerialException, OSError, ValueError) as error:
-            raise LinkLost(str(error)) from error
-        self._keep_lines()
+        self._serial = _open(port, baud)
         self._decoder = frames.Decoder()
         self._waiting: deque[bytes] = deque()
-
-    def _keep_lines(self) -> None:
-        fd = getattr(self._serial, "fd", None)
-        if isinstance(fd, int):
-            with contextlib.suppress(termios.error):
-                attrs = termios.tcgetattr(fd)
-                attrs[2] &= ~termios.HUPCL
-                termios.tcsetattr(fd, termios.TCSANOW, attrs)
 
     @property
     def damaged(self) -> int:
@@ -86,9 +110,5 @@ class Link:
         self._waiting.clear()
 
     def close(self) -> None:
-        """Close without moving the control lines into the reset state: RTS off, then DTR."""
-        with contextlib.suppress(serial.SerialException, OSError, termios.error):
-            self._serial.rts = False
-            self._serial.dtr = False
-        with contextlib.suppress(serial.SerialException, OSError, termios.error):
-            self._serial.close()
+        """Close the port; the board goes on running where that is possible."""
+        _close(self._serial)

@@ -1,0 +1,112 @@
+"""`zoneband bands`: the bands that this station knows."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zoneband import station as stations
+from zoneband.cli.options import Data, Json, data_dir
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+from zoneband.inventory import BandRow, Inventory, State
+
+_VIETNAM = timezone(timedelta(hours=7))
+
+
+def command(
+    as_json: Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help=_("Print CSV; times are UTC seconds."))
+    ] = False,
+    state: Annotated[
+        str | None, typer.Option(metavar="|".join(State), help=_("Only bands of this state."))
+    ] = None,
+    data: Data = None,
+) -> None:
+    """List bands; exit 3 when there is none."""
+    if as_json and as_csv:
+        raise UserError(_("--json or --csv, not both."), ExitCode.USAGE)
+    if state is not None and state not in list(State):
+        raise UserError(
+            _("--state is one of: {states}.").format(states=", ".join(State)), ExitCode.USAGE
+        )
+    rows = Inventory(stations.directory(data_dir(data))).rows()
+    rows = [row for row in rows if state in (None, row.state)]
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows]))
+    elif as_csv:
+        _print_csv(rows)
+    elif rows:
+        Console().print(_table(rows))
+    if not rows:
+        if not as_json and not as_csv:
+            print(_("No band is known here."), file=sys.stderr)
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def _print_csv(rows: list[BandRow]) -> None:
+    names = [field.name for field in fields(BandRow)]
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(asdict(row) | {"waits": "yes" if row.waits else "no"})
+
+
+def _table(rows: list[BandRow]) -> Table:
+    view = Table(caption=_("{n} bands").format(n=len(rows)), box=box.SIMPLE_HEAD, pad_edge=False)
+    heads = (
+        _("band"), _("board"), _("firmware"), _("state"), _("last dock"), _("battery"), _("log"),
+        _("enrolment"),
+    )  # fmt: skip
+    for at, head in enumerate(heads):
+        # A narrow terminal may break any words, but no serial and no time.
+        view.add_column(head, no_wrap=at in (0, 4))
+    for row in rows:
+        battery = f"{row.battery_mv / 1000:.2f} V" if row.battery_mv else ""
+        fill = "" if row.log_fill_percent is None else f"{row.log_fill_percent} %"
+        view.add_row(
+            Text(row.serial, "bold"),
+            row.board,
+            row.firmware,
+            _state(row),
+            _local(row.docked_s),
+            battery,
+            fill,
+            Text(_enrolment(row.enrolment)),
+        )
+    return view
+
+
+def _state(row: BandRow) -> Text:
+    words = {
+        State.UNFINISHED: _("flashing broke off"),
+        State.NEW: _("new"),
+        State.ISSUED: _("handed out"),
+        State.RETURNED: _("taken back"),
+        State.LOST: _("lost"),
+        State.RETIRED: _("out of use"),
+    }[State(row.state)]
+    if row.waits:
+        words += " " + _("(waits for the band)")
+    if row.successor:
+        words += " → " + row.successor
+    return Text(words, "red" if row.state == State.LOST else "")
+
+
+def _enrolment(state: str) -> str:
+    return {"waiting": _("waits"), "sent": _("sent")}.get(state, state)
+
+
+def _local(utc_s: int | None) -> str:
+    if utc_s is None:
+        return ""
+    return datetime.fromtimestamp(utc_s, UTC).astimezone(_VIETNAM).strftime("%d/%m %H:%M")
