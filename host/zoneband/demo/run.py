@@ -6,18 +6,25 @@ server in a process of its own over HTTP.
 
 import json
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from zoneband import authority, upload
 from zoneband import station as stations
-from zoneband import upload
 from zoneband.demo.story import Actor, Story
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.errors import UserError
+from zoneband.flash.keys import BandKeys, enrolment
+from zoneband.handout import consent
+from zoneband.handout.handout import Handout
+from zoneband.handout.person import Person, read
 from zoneband.i18n import _
+from zoneband.inventory import Inventory
+from zoneband.seal import Kind
 from zoneband.server.process import running
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
@@ -57,12 +64,15 @@ class StoryRun:
     def run(self) -> Facts:
         """Live it; raises UserError when a part of it fails."""
         story = self._story
-        with running(self._data) as url:
+        passphrase = secrets.token_urlsafe(18)
+        self._authority = authority.make(self._data, passphrase)
+        with running(self._data, passphrase) as url:
             self._say(_("A tracing server runs at {url}.").format(url=url))
             token = self._post(url, None, "/v1/stations", {"name": "demo"})["token"]
             settings = Station(url, "demo", token, None)
             stations.save(self._data, settings)
             spool = Spool(stations.directory(self._data))
+            self._inventory = Inventory(stations.directory(self._data))
             begin_s = story.start_utc_s - HAND_OUT_S
             with Simulation(self._data / "sim", story.seed, begin_s) as sim:
                 self._hand_out(sim, spool, settings)
@@ -72,7 +82,7 @@ class StoryRun:
                 for actor in story.actors:
                     sim.plug(self._bands[actor.serial])
                 for actor in story.actors:
-                    self._dock(sim, spool, settings, actor, None)
+                    self._dock(sim, spool, settings, actor)
                 stats = [band.stats for band in self._bands.values()]
             sent = Uploader(self._data, spool, settings).run()
             if sent.waiting or sent.refused:
@@ -96,32 +106,43 @@ class StoryRun:
 
     def _hand_out(self, sim: Simulation, spool: Spool, settings: Station) -> None:
         story = self._story
+        utc_s = story.start_utc_s - HAND_OUT_S
+        handout = Handout(self._data, lambda: utc_s)
         for actor in story.actors:
             base, dock, receipt = (self._rng.randbytes(32) for _n in range(3))
-            day = story.start_utc_s // 86400
+            keys = BandKeys(actor.serial, story.start_utc_s // 86400, base, dock, receipt)
             stay = actor.at(0)
-            facts = Provision(actor.serial, day, base, dock, receipt)
+            facts = Provision(actor.serial, keys.base_day, base, dock, receipt)
             band = sim.add_band(actor.serial, stay.x, stay.y, facts)
             self._bands[actor.serial] = band
-            body = {
-                "serial": actor.serial,
-                "board": facts.board,
-                "role": "venue" if actor.venue else "band",
-                "base_day": datetime.fromtimestamp(day * 86400, UTC).date().isoformat(),
-                "base_key": base.hex(),
-                "dock_key": dock.hex(),
-                "receipt_key": receipt.hex(),
-            }
-            self._post(settings.server, settings.token, "/v1/enrolments", body)
+            role = "venue" if actor.venue else "band"
+            sealed = enrolment(self._authority, keys, facts.board, role)
+            spool.add_sealed(Kind.ENROLMENT, actor.serial, sealed)
+            if actor.venue:
+                self._inventory.ask(actor.serial, ISSUE)
+            else:
+                handout.issue(actor.serial, self._person(actor))
             self._say(f"  {actor.serial}  {actor.name}, {actor.part}")
         sim.run_on()
         for actor in story.actors:
             sim.plug(self._bands[actor.serial])
-            self._dock(sim, spool, settings, actor, (ISSUE, 1))
+            self._dock(sim, spool, settings, actor)
             if actor.docked_s is None:
                 sim.unplug(self._bands[actor.serial])
         sim.hold()
         self._say(_("Six bands and the market's beacon are handed out."))
+
+    def _person(self, actor: Actor) -> Person:
+        return read(
+            name=actor.name,
+            birth_year=str(self._rng.randrange(1940, 2000)),
+            phone=f"09{self._rng.randrange(10**8):08d}",
+            relative=False,
+            commune="27298",
+            given=consent.PURPOSES,
+            language="vi",
+            read_by="demo",
+        )
 
     def _live(self, sim: Simulation) -> None:
         story = self._story
@@ -157,7 +178,6 @@ class StoryRun:
         spool: Spool,
         settings: Station,
         actor: Actor,
-        state: tuple[int, int] | None,
     ) -> None:
         port = self._bands[actor.serial].cable.port
         assert port is not None
@@ -168,7 +188,7 @@ class StoryRun:
             settings.name,
             True,
             deliver=lambda: (deliver.run(), None)[1],
-            state=state,
+            inventory=self._inventory,
             utc=lambda: self._story.start_utc_s - HAND_OUT_S + sim.now_s,
         )
         result = job.run()

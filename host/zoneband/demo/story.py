@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
+from zoneband import serials
 from zoneband.i18n import _
 
 # The market opens at 06:00 in Vietnam: 23:00 UTC of the day before.
@@ -89,18 +90,10 @@ def _in_dock(actor: Actor, time_s: int) -> bool:
 
 _WOMEN = ("Hoa", "Lan", "Mai", "Thu", "Hạnh", "Nga", "Yến", "Cúc", "Liên", "Dung")
 _MEN = ("Minh", "Tư", "Nam", "Hùng", "Tâm", "Phúc", "Bình", "Sơn", "Long", "Đức")
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Far beyond any radio, so that the places of the story are apart.
 _CLINIC = (400.0, 0.0)
 _HOME = (0.0, 400.0)
 _ROAD = (400.0, 400.0)
-
-
-def _serial(rng: random.Random) -> str:
-    def part() -> str:
-        return "".join(rng.choice(_ALPHABET) for _ in range(4))
-
-    return f"ZB-{part()}-{part()}"
 
 
 def make(seed: int, start_day_utc_s: int) -> Story:
@@ -126,7 +119,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     # The case stands at her stall until she goes to the clinic.
     to_clinic = minutes(95, 105)
     case = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Ms {name}").format(name=women[0]),
         _("trader, infected"),
         (
@@ -140,7 +133,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     left = came + minutes(27, 38)
     x, y = around(rng.uniform(0.8, 1.4))
     elder = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Grandmother {name}").format(name=women[1]),
         _("sits at the stall"),
         (
@@ -155,7 +148,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     gone = bought + minutes(4, 8)
     x, y = around(rng.uniform(0.8, 1.4))
     passer = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Mr {name}").format(name=men[0]),
         _("only passes by"),
         (
@@ -170,7 +163,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     closed = opened + minutes(62, 75)
     x, y = around(rng.uniform(6.5, 9))
     stall = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Mr {name}").format(name=men[1]),
         _("stall across the aisle"),
         (
@@ -186,7 +179,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     done = seen + minutes(12, 22)
     x, y = around(rng.uniform(2.0, 3.2))
     nurse = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Nurse {name}").format(name=women[2]),
         _("receives the case at the clinic"),
         (
@@ -199,7 +192,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     # At home with the elder afterwards, never with the case. Until then docked beside `stall`.
     x, y = around(rng.uniform(0.8, 1.4))
     relative = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Mr {name}").format(name=men[2]),
         _("lives with {name}").format(name=elder.name),
         (
@@ -211,7 +204,7 @@ def make(seed: int, start_day_utc_s: int) -> Story:
     )
     x, y = around(rng.uniform(4, 7))
     venue = Actor(
-        _serial(rng),
+        serials.make(rng.randrange),
         _("Market beacon"),
         _("stands for the place"),
         (Stay(0, end_s, x, y, market),),

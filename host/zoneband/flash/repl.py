@@ -1,0 +1,168 @@
+"""A band's REPL: get its attention, run scripts on it by mpremote, let its program start again.
+
+mpremote runs as a program, each script through a pipe of its own, so that keys are neither in a
+file nor on a command line.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from zoneband.dock.link import LinkLost, open_port
+
+_PROMPT = b">>>"
+# A start takes about a second; a board that comes back over USB needs a moment more.
+ATTENTION_S = 8.0
+_BEAT_S = 0.03
+_END = "zoneband-end"
+
+
+class NoRepl(Exception):
+    """No MicroPython prompt came, or it fell silent."""
+
+
+class ScriptFailed(Exception):
+    """A script ended in an exception on the band; the text is its last line."""
+
+
+def get_attention(port: str, timeout_s: float = ATTENTION_S) -> None:
+    """Ctrl-C until the prompt comes: a starting board throws away what it hears too early.
+
+    Raises NoRepl, or LinkLost when the port cannot be opened."""
+    deadline = time.monotonic() + timeout_s
+    heard = b""
+    while time.monotonic() < deadline:
+        try:
+            with open_port(port) as line:
+                while time.monotonic() < deadline:
+                    # Ctrl-B too: whoever was cut off may have left it in the raw REPL.
+                    line.write(b"\r\x03\x02")
+                    line.timeout = _BEAT_S
+                    heard = (heard + line.read(256))[-512:]
+                    while line.in_waiting:
+                        heard = (heard + line.read(line.in_waiting))[-512:]
+                    if heard.rstrip().endswith(_PROMPT):
+                        return
+        except LinkLost:
+            # A native USB port is gone while the chip starts.
+            if time.monotonic() + 0.3 > deadline:
+                raise
+            time.sleep(0.2)
+    raise NoRepl(repr(heard[-200:]))
+
+
+def restart(port: str) -> None:
+    """Ctrl-C, Ctrl-B, Ctrl-D: whatever runs, a soft reset, and the band's program starts anew."""
+    with open_port(port) as line:
+        line.write(b"\r\x03")
+        line.flush()
+        time.sleep(_BEAT_S)
+        line.write(b"\r\x03\x02\x04")
+        line.flush()
+        time.sleep(_BEAT_S)
+
+
+class Repl:
+    """Scripts on one band, in turn; at most `scripts` of them, and one to leave running. Use as a
+    context manager."""
+
+    def __init__(self, port: str, scripts: int) -> None:
+        pipes = [os.pipe() for _n in range(scripts + 1)]
+        self._inputs = [write for _read, write in pipes]
+        words = ["connect", port, "resume"]
+        for read, _write in pipes[:-1]:
+            words += ["run", f"/dev/fd/{read}"]
+        words += ["run", "--no-follow", f"/dev/fd/{pipes[-1][0]}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mpremote", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[read for read, _write in pipes],
+        )
+        for read, _write in pipes:
+            os.close(read)
+        self._said = b""
+
+    def __enter__(self) -> "Repl":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in self._inputs:
+            with contextlib.suppress(OSError):
+                os.close(pipe)
+        self._inputs.clear()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def run(self, script: str, timeout_s: float = 15.0) -> Iterator[dict[str, Any]]:
+        """Run a script; the JSON objects that it prints, as they come. Raises NoRepl when nothing
+        comes for timeout_s, ScriptFailed when the script fails."""
+        self._send(self._inputs.pop(0), f"{script}\nprint({_END!r})\n")
+        last = ""
+        while (line := self._line(timeout_s)) is not None:
+            if line == _END:
+                return
+            try:
+                found = json.loads(line)
+            except ValueError:
+                last = line or last
+                continue
+            if isinstance(found, dict):
+                yield found
+        if "Error" in last or "Exception" in last:
+            raise ScriptFailed(last)
+        raise NoRepl
+
+    def leave(self, script: str) -> None:
+        """Start the last script and let it run on; the port is free when this returns."""
+        while len(self._inputs) > 1:
+            os.close(self._inputs.pop(0))
+        self._send(self._inputs.pop(0), script)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired as error:
+            raise NoRepl from error
+
+    def _send(self, pipe: int, text: str) -> None:
+        try:
+            with os.fdopen(pipe, "wb") as f:
+                f.write(text.encode())
+        except OSError as error:
+            raise NoRepl from error
+
+    def ask(self, script: str) -> dict[str, Any]:
+        """The first object that a script prints. Raises as `run`; NoRepl when it prints none."""
+        answers = list(self.run(script))
+        if not answers:
+            raise NoRepl
+        return answers[0]
+
+    def _line(self, timeout_s: float) -> str | None:
+        # The next line, None at the end or when it does not come in time.
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._said:
+                left = deadline - time.monotonic()
+                if left <= 0 or not waiting.select(left):
+                    self._process.kill()
+                    return None
+                data = os.read(self._process.stdout.fileno(), 4096)
+                if not data:
+                    return None
+                self._said += data
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode(errors="replace").strip("\r\x04")
