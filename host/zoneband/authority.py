@@ -49,9 +49,9 @@ def current(data: Path) -> PublicKey:
     if not keys:
         raise UserError(
             _(
-                "The authority's public key is missing: bands cannot be enrolled. Register this "
-                "station (zoneband station init), or run zoneband authority trust FILE; the "
-                "authority itself begins with zoneband authority init."
+                "The authority's public key is missing: no band can be made or handed out. "
+                "Register this station (zoneband station init), or run zoneband authority trust "
+                "FILE; the authority itself begins with zoneband authority init."
             ),
             ExitCode.USAGE,
         )

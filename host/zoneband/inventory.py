@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from zoneband.errors import ExitCode, UserError
+from zoneband.errors import UserError
 from zoneband.i18n import _
 from zoneband.station_db import StationDb
 from zoneband.wire import records
@@ -274,14 +274,6 @@ class Inventory(StationDb):
                 )
             )  # fmt: skip
         return out
-
-    def known(self, serial: str) -> None:
-        """Raises UserError when this station has never seen a band."""
-        if self.row(serial) is None:
-            raise UserError(
-                _("This station does not know {serial}. See: zoneband bands").format(serial=serial),
-                ExitCode.NOTHING,
-            )
 
     def _enrolment(self, name: str) -> str:
         row = self._one("SELECT ready, sent_s, refused FROM sealed WHERE name=?", (name,))

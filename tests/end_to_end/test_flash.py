@@ -427,7 +427,7 @@ def test_the_shell_script_flashes_and_says_what_was_tested(shop: Workshop, slot:
         "--port", str(port), "--board", "devkitc", "--baud", "921600", data=shop.data, lang="vi"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Xong" in done.stdout and "radio" in done.stdout
+    assert "Xong" in done.stdout and "✓ sóng" in done.stdout
     facts = flash_sh(
         "--port", str(port), "--board", "devkitc", "--json", "--baud", "921600", data=shop.data
     )
@@ -488,6 +488,22 @@ def test_a_tray_goes_on_when_one_fails_and_takes_the_next_board(shop: Workshop) 
         run.wait(20)
         for n in slots:
             shop.tray.pull(n)
+
+
+def test_boards_that_were_cut_at_random_become_good_bands_and_keep_what_they_held(
+    tmp_path: Path,
+) -> None:
+    """The short form of `zoneband campaign flash`."""
+    from zoneband.sim import interrupts
+
+    found = interrupts.run(tmp_path, 4, 7)
+    assert [each.faults for each in found] == [()] * 4, found
+
+
+def test_no_key_is_ever_on_the_provisioning_computers_disk() -> None:
+    from bench.flashing import clear
+
+    assert clear() == {"flash_secrets_in_clear": 0.0}
 
 
 def test_a_port_over_the_network_works_too(shop: Workshop, slot: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import threading
 import time
@@ -237,7 +238,9 @@ def _finish(
     if run.picture is not None:
         drawn = Console(record=True, width=100, file=io.StringIO())
         drawn.print(_view(run, tray))
-        drawn.save_svg(str(run.picture), title="flash.sh --tray")
+        # Without Rich's fonts, which a viewer would fetch from elsewhere.
+        svg = re.sub(r"@font-face {.*?}", "", drawn.export_svg(title="flash.sh --tray"), flags=re.S)
+        run.picture.write_text(svg, encoding="utf-8")
     sheet = run.make_sheet(results)
     if as_json:
         print(json.dumps([result.as_json() for result in results]))

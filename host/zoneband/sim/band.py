@@ -31,7 +31,7 @@ USB_RESET = 0  # machine.reset_cause() has no name for it
 # 635 ms for a whole wake with an application; the sum is assumed.
 ROM_US = 400_000
 IMPORT_US = 800_000
-# A soft reset: the part of the start that no Ctrl-C interrupts.
+# The part of a start that no Ctrl-C interrupts: the file system is mounted.
 MOUNT_US = 100_000
 
 
@@ -129,9 +129,13 @@ class VirtualBand:
         self.raw_repl = False  # what the host last switched to
         self.cable = Cable()
         self.reset_on_open = False
-        # ROM, bootloader and MicroPython's own start throw away what comes over the cable; while a
-        # port is open, virtual time keeps to the wall clock, which this is on.
+        # ROM and bootloader throw away what comes over the cable (deaf_s; a band that was not
+        # flashed is kinder, so that no test waits for it); MicroPython's own start leaves it
+        # for later, and no Ctrl-C interrupts it. While a port is open, virtual time keeps to the
+        # wall clock, which these are on.
+        self.deaf_s = 0.0
         self.deaf_until = 0.0
+        self.busy_until = 0.0
         self.was_open = False
         self._install()
 
@@ -260,7 +264,7 @@ class VirtualBand:
         if b"\x01" in data or b"\x02" in data:
             self.raw_repl = data.rfind(b"\x01") > data.rfind(b"\x02")
         came, self._held = bool(data), self._held + data
-        if not self._held or self.ctrl_c:
+        if not self._held or self.ctrl_c or time.monotonic() < self.busy_until:
             return came
         # While code runs, Ctrl-C is taken off the line as the chip's ISR does; with kbd_intr(-1),
         # and at the prompt, it is a byte like any other. What came behind it waits until it has

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband.flash.chips import CHIPS
-from zoneband.sim.band import VM_DIR, VirtualBand
+from zoneband.sim.band import ROM_US, VM_DIR, VirtualBand
 from zoneband.sim.rom import BootRom, RomFaults
 
 _SYNC = b"\xc0\x00\x08\x24\x00"
@@ -57,6 +57,7 @@ class VirtualBoard(VirtualBand):
         self._tail = b""
         super().__init__(index, name, directory, air_path, seed)
         self.lasts = hardware.battery
+        self.deaf_s = ROM_US / 1e6
 
     def _install(self) -> None:
         self.root = self.directory  # the VM's own files are in flash

@@ -409,10 +409,12 @@ class Simulation:
             band.wipe_rtc()
             band.power_on_us = self._now_us
         band.cable.reset()
-        hard = cause != bands.SOFT_RESET
-        if hard:
+        now = time.monotonic()
+        if cause == bands.SOFT_RESET:
+            band.busy_until = now + bands.MOUNT_US / 1e6
+        else:
             band.raw_repl = False
-        band.deaf_until = time.monotonic() + (bands.ROM_US if hard else bands.MOUNT_US) / 1e6
+            band.deaf_until = now + band.deaf_s
         complaint = band.will_boot()
         if complaint:
             band.cable.say(complaint)
