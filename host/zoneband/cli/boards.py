@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,7 +40,7 @@ def listing(
     console.print(_assumptions(), style="dim")
 
 
-def _facts(board: Board, data: Path) -> dict[str, object]:
+def _facts(board: Board, data: Path) -> dict[str, Any]:
     return board.model_dump() | {
         "hours_per_charge_model": round(energy.hours(board), 1),
         "image_pinned": image.pinned(data, board),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -289,7 +289,7 @@ def _view(run: Run, tray: Tray) -> Table:
     return view
 
 
-def _row(slot: Slot) -> tuple[object, ...]:
+def _row(slot: Slot) -> tuple[RenderableType, ...]:
     name, result = Path(slot.port).name, slot.result
     if result is None and slot.thread is None:
         return Text(name, "dim"), "", "", Text(_("empty"), "dim"), ""
@@ -306,7 +306,7 @@ def _row(slot: Slot) -> tuple[object, ...]:
     return name, board, "", Text(why, "bold white on red"), f"{result.seconds:.1f}"
 
 
-def _done(name: str, result: FlashResult) -> tuple[object, ...]:
+def _done(name: str, result: FlashResult) -> tuple[RenderableType, ...]:
     state = Text("✓ " + _("Done – take the band off"), "bold black on green")
     if result.note:
         state.append("\n  " + result.note, "yellow")

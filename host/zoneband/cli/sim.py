@@ -6,13 +6,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoneband import serials
 from zoneband.cli.options import Data, data_dir
 from zoneband.i18n import _
+
+if TYPE_CHECKING:
+    from zoneband.sim.tray import Tray
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -62,14 +65,14 @@ def tray(
     from zoneband.flash import board as boards
     from zoneband.sim.rom import RomFaults
     from zoneband.sim.simulation import Simulation
-    from zoneband.sim.tray import Tray
+    from zoneband.sim.tray import Tray as VirtualTray
 
     kind = boards.find(board)
     folder = data_dir(data) / "tray"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="zoneband-tray") as scratch:
         with Simulation(Path(scratch), seed, int(time.time())) as sim:
-            made = Tray(folder, sim, kind)
+            made = VirtualTray(folder, sim, kind)
             image = made.make_image()
             sim.run_on()
             for slot in range(1, count + 1):
@@ -90,7 +93,7 @@ def tray(
                     made.pull(slot)
 
 
-def _swap(tray: "Tray") -> None:  # noqa: F821
+def _swap(tray: "Tray") -> None:
     while True:
         if not select.select([sys.stdin], [], [], 1)[0]:
             continue

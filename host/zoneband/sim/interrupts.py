@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoneband.sim.workshop import Workshop
 from zoneband.wire import bluezone, log
@@ -127,7 +128,7 @@ def _round(shop: Workshop, slot: int, number: int, rng: random.Random) -> Round:
             shop.tray.pull(slot)
 
 
-def _judge(shop: Workshop, port: Path, result: dict[str, object], serial: str | None) -> list[str]:
+def _judge(shop: Workshop, port: Path, result: dict[str, Any], serial: str | None) -> list[str]:
     if result["outcome"] != "done":
         return [str(result["message"])]
     faults: list[str] = []
