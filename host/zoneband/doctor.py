@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx2
 
+from zoneband import authority, upload
 from zoneband import station as stations
-from zoneband import upload
 from zoneband.dock import ports
 from zoneband.errors import UserError
 from zoneband.i18n import _
@@ -53,6 +53,7 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _clock(data)
     yield from _disk(data)
     yield from _server(data)
+    yield from _authority(data)
 
 
 def _access(devices: list[str]) -> Iterator[Finding]:
@@ -121,6 +122,23 @@ def _disk(data: Path) -> Iterator[Finding]:
         yield Finding("disk", "fault", text, _("Free some disk space before docking."))
     else:
         yield Finding("disk", "ok", text)
+
+
+def _authority(data: Path) -> Iterator[Finding]:
+    keys = authority.public_keys(data)
+    if keys:
+        yield Finding(
+            "authority",
+            "ok",
+            _("Records are sealed to key {number}.").format(number=keys[-1].number),
+        )
+    else:
+        yield Finding(
+            "authority",
+            "warning",
+            _("The authority's public key is not here: no band can be made or handed out."),
+            _("Run: {command}").format(command="zoneband station init, zoneband authority trust"),
+        )
 
 
 def _server(data: Path) -> Iterator[Finding]:

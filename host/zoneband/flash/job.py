@@ -137,6 +137,10 @@ class FlashJob:
             result.message = _(
                 "The board was pulled out. Nothing is lost: plug it in and flash it once more."
             )
+        except Exception as error:  # a thread of its own: nobody else would tell
+            result.message = _("Flashing failed: {error}. Tell the engineers.").format(
+                error=f"{type(error).__name__} {error}"
+            )
         result.mac = result.mac or self._esptool.mac or None
         result.seconds = result.seconds or time.monotonic() - self._began
         return result
@@ -176,8 +180,14 @@ class FlashJob:
 
     def _erase(self) -> None:
         self.result.mac = self._esptool.erase(self._board.chip)
-        for serial in self._inventory.made_on(self.result.mac):
-            self._inventory.leave(serial, State.RETIRED)
+        self._retire_all_but(None)
+
+    def _retire_all_but(self, serial: str | None) -> None:
+        # A chip is one band at a time.
+        assert self.result.mac is not None
+        for other in self._inventory.made_on(self.result.mac):
+            if other != serial:
+                self._inventory.leave(other, State.RETIRED)
 
     def _write(self) -> None:
         regions, _app = self._plan.regions(self._board)
@@ -295,6 +305,7 @@ class FlashJob:
     def _accept(self, serial: str, enrolment: str) -> None:
         self._spool.release(enrolment)
         self._inventory.done(serial)
+        self._retire_all_but(serial)
         self.result.serial = serial
 
     def _test(self, repl: Repl) -> None:
