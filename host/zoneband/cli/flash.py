@@ -78,6 +78,19 @@ class Run:
         return label.keep_sheet(self.labels, made)
 
 
+def about() -> str:
+    """The verb's whole help."""
+    return _(
+        "Make bands out of boards: one, or a whole tray.\n\n"
+        "Without --port and --tray the one board that is plugged in is flashed. A green line is "
+        "a tested band, a red one says what to do. Stopping anywhere and starting again is safe: "
+        "what stands in flash already is skipped, and log, keys and serial stay unless --erase is "
+        "given. The board is found by its chip where that is enough, else name it: --board. Labels are in "
+        "the data directory, under labels.\n\n"
+        "Exit codes: 0 all done, 2 the call is wrong, 3 no board, 4 some failed, 5 all failed."
+    )
+
+
 def command(
     data: Data = None,
     tray: Annotated[
@@ -125,8 +138,7 @@ def command(
     ] = boards.BOARDS,
     as_json: Json = False,
 ) -> None:
-    """Make bands out of boards. Stopping anywhere and starting again is safe; log, keys and serial
-    stay unless --erase is given."""
+    """Make bands out of boards."""
     request = Request(
         data=data_dir(data),
         board=board,

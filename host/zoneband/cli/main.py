@@ -93,7 +93,8 @@ def make_app(words: list[str]) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb, help=text)
         else:
-            app.command(verb, help=text)(module.command)
+            about = getattr(module, "about", None)
+            app.command(verb, help=about() if about else text)(module.command)
     return app
 
 
