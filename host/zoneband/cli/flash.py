@@ -85,8 +85,8 @@ def about() -> str:
         "Without --port and --tray the one board that is plugged in is flashed. A green line is "
         "a tested band, a red one says what to do. Stopping anywhere and starting again is safe: "
         "what stands in flash already is skipped, and log, keys and serial stay unless --erase is "
-        "given. The board is found by its chip where that is enough, else name it: --board. Labels are in "
-        "the data directory, under labels.\n\n"
+        "given. The board is found by its chip where that is enough, else name it: --board. "
+        "Labels are in the data directory, under labels.\n\n"
         "Exit codes: 0 all done, 2 the call is wrong, 3 no board, 4 some failed, 5 all failed."
     )
 
