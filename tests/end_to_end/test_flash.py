@@ -184,7 +184,7 @@ def test_the_band_in_the_air_is_the_one_that_was_enrolled(shop: Workshop, slot: 
 def good_after(shop: Workshop, slot: int, port: Path) -> None:
     """The same board, begun again, is a good band."""
     again = shop.flash(port)
-    assert again.outcome == "done", again
+    assert again.outcome == "done", again.message
 
 
 def test_a_cable_pulled_at_any_block_leaves_a_board_that_can_be_flashed(

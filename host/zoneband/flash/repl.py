@@ -75,7 +75,9 @@ class Repl:
     def __init__(self, port: str, scripts: int) -> None:
         pipes = [os.pipe() for _n in range(scripts + 1)]
         self._inputs = [write for _read, write in pipes]
-        words = ["connect", port, "resume"]
+        # Without "resume": a soft reset comes first, since beside a program that was broken off the
+        # heap has no room for the self-test.
+        words = ["connect", port]
         for read, _write in pipes[:-1]:
             words += ["run", f"/dev/fd/{read}"]
         words += ["run", "--no-follow", f"/dev/fd/{pipes[-1][0]}"]
