@@ -6,6 +6,7 @@ that closing moves neither. A reset is survived: HELLO is repeated until the ban
 """
 
 import contextlib
+import errno
 import termios
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from zoneband.wire import frames
 
 # Every band listens at this speed until a session agrees on another.
 REPL_BAUD = 115200
+_LOCK_S = 0.5
 
 
 class LinkLost(Exception):
@@ -25,11 +27,17 @@ class LinkLost(Exception):
 
 
 def _open(port: str, baud: int) -> Any:
-    # pyserial's port, opened so that the board goes on running where that is possible.
-    try:
-        line = serial.serial_for_url(port, baud, timeout=0.1, write_timeout=5, exclusive=True)
-    except (serial.SerialException, OSError, ValueError) as error:
-        raise LinkLost(str(error)) from error
+    # pyserial's port, opened so that the board goes on running where that is possible. A process
+    # that another thread starts just now may hold an earlier lock for a moment longer.
+    patience = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            line = serial.serial_for_url(port, baud, timeout=0.1, write_timeout=5, exclusive=True)
+            break
+        except (serial.SerialException, OSError, ValueError) as error:
+            if getattr(error, "errno", None) != errno.EAGAIN or time.monotonic() > patience:
+                raise LinkLost(str(error)) from error
+            time.sleep(0.02)
     fd = getattr(line, "fd", None)
     if isinstance(fd, int):
         with contextlib.suppress(termios.error):

@@ -347,7 +347,7 @@ class FlashJob:
                 session.bye()
         finally:
             link.close()
-        with contextlib.suppress(LinkLost):
+        with contextlib.suppress(LinkLost, NoRepl):
             restart(self._port)
 
 

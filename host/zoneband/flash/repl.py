@@ -17,6 +17,7 @@ from typing import Any
 from zoneband.dock.link import LinkLost, open_port
 
 _PROMPT = b">>>"
+_REBOOT = b"soft reboot"
 # A start takes about a second; a board that comes back over USB needs a moment more.
 ATTENTION_S = 8.0
 _BEAT_S = 0.03
@@ -36,36 +37,51 @@ def get_attention(port: str, timeout_s: float = ATTENTION_S) -> None:
 
     Raises NoRepl, or LinkLost when the port cannot be opened."""
     deadline = time.monotonic() + timeout_s
-    heard = b""
     while time.monotonic() < deadline:
         try:
             with open_port(port) as line:
-                while time.monotonic() < deadline:
-                    # Ctrl-B too: whoever was cut off may have left it in the raw REPL.
-                    line.write(b"\r\x03\x02")
-                    line.timeout = _BEAT_S
-                    heard = (heard + line.read(256))[-512:]
-                    while line.in_waiting:
-                        heard = (heard + line.read(line.in_waiting))[-512:]
-                    if heard.rstrip().endswith(_PROMPT):
-                        return
+                _attend(line, deadline)
+                return
         except LinkLost:
             # A native USB port is gone while the chip starts.
             if time.monotonic() + 0.3 > deadline:
                 raise
             time.sleep(0.2)
-    raise NoRepl(repr(heard[-200:]))
+    raise NoRepl
+
+
+def _attend(line: Any, deadline: float) -> None:
+    heard = b""
+    while time.monotonic() < deadline:
+        # Ctrl-B too: whoever was cut off may have left it in the raw REPL.
+        line.write(b"\r\x03\x02")
+        heard = _read(line, heard, _BEAT_S)
+        if heard.rstrip().endswith(_PROMPT):
+            return
+    raise NoRepl
+
+
+def _read(line: Any, heard: bytes, timeout_s: float) -> bytes:
+    # What was heard last, with all that has come since.
+    line.timeout = timeout_s
+    heard += line.read(1)
+    while line.in_waiting:
+        heard += line.read(line.in_waiting)
+    return heard[-512:]
 
 
 def restart(port: str) -> None:
-    """Ctrl-C, Ctrl-B, Ctrl-D: whatever runs, a soft reset, and the band's program starts anew."""
+    """Whatever runs ends, and after a soft reset the band's program starts anew. Raises as
+    get_attention."""
+    deadline = time.monotonic() + ATTENTION_S
     with open_port(port) as line:
-        line.write(b"\r\x03")
-        line.flush()
-        time.sleep(_BEAT_S)
-        line.write(b"\r\x03\x02\x04")
-        line.flush()
-        time.sleep(_BEAT_S)
+        _attend(line, deadline)
+        heard = b""
+        line.write(b"\x04")
+        while _REBOOT not in heard:
+            if time.monotonic() > deadline:
+                raise NoRepl
+            heard = _read(line, heard, 0.2)
 
 
 class Repl:
