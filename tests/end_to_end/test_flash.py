@@ -2,14 +2,18 @@
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import serial
+import serial.rfc2217
 
 from support import ROOT
 from zoneband import authority, seal, serials
@@ -251,8 +255,6 @@ def test_a_board_that_never_answers_is_told_so(shop: Workshop, slot: int) -> Non
 
 
 def test_a_port_in_use_is_told_so(shop: Workshop, slot: int) -> None:
-    import serial
-
     port = shop.tray.put(slot, shop.tray.add())
     with serial.Serial(str(port), exclusive=True):
         result = shop.flash(port)
@@ -506,52 +508,76 @@ def test_no_key_is_ever_on_the_provisioning_computers_disk() -> None:
     assert clear() == {"flash_secrets_in_clear": 0.0}
 
 
-def test_a_port_over_the_network_works_too(shop: Workshop, slot: int) -> None:
+@pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
+def test_a_port_over_the_network_works_too(shop: Workshop, slot: int, scheme: str) -> None:
     port = shop.tray.put(slot, shop.tray.add())
     shop.flash(port)
-    with Bridge(port) as url:
+    with Bridge(port, scheme) as url:
         result = shop.flash(url, baud=115_200)
-    assert result.outcome == "done", result
+    assert result.outcome == "done", result.message
     assert len(result.skipped) == 4
 
 
-class Bridge:
-    """A serial port on a socket, as ser2net gives one; one client after the other."""
+class NoLines(serial.Serial):
+    """A port whose control lines are not wired, as a pty's are not."""
 
-    def __init__(self, port: Path) -> None:
+    def _update_dtr_state(self) -> None: ...
+
+    def _update_rts_state(self) -> None: ...
+
+    @property
+    def cts(self) -> bool:
+        return True
+
+    dsr = cd = cts
+
+    @property
+    def ri(self) -> bool:
+        return False
+
+
+class Bridge:
+    """A serial port on a socket, raw or by RFC 2217; one client after the other."""
+
+    def __init__(self, port: Path, scheme: str) -> None:
         self._port = port
+        self._scheme = scheme
         self._server = socket.create_server(("127.0.0.1", 0))
         self._stop = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> str:
         self._thread.start()
-        return f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.getsockname()[1]}"
 
     def __exit__(self, *_: object) -> None:
         self._stop = True
         self._server.close()
 
     def _serve(self) -> None:
-        import select
-
-        import serial
-
         while not self._stop:
             try:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            with client, serial.Serial(str(self._port), 115_200, timeout=0) as line:
-                while True:
-                    ready = select.select([client, line.fd], [], [], 0.2)[0]
-                    try:
-                        if client in ready:
-                            data = client.recv(4096)
-                            if not data:
-                                break
-                            line.write(data)
-                        if line.fd in ready:
-                            client.sendall(line.read(4096))
-                    except OSError:
-                        break
+            with client, NoLines(str(self._port), 115_200, timeout=0) as line:
+                try:
+                    self._carry(client, line)
+                except OSError:
+                    continue
+
+    def _carry(self, client: socket.socket, line: serial.Serial) -> None:
+        telnet = None
+        if self._scheme == "rfc2217":
+            out = SimpleNamespace(write=client.sendall)
+            telnet = serial.rfc2217.PortManager(line, out)
+        while True:
+            ready = select.select([client, line.fd], [], [], 0.2)[0]
+            if client in ready:
+                data = client.recv(4096)
+                if not data:
+                    return
+                line.write(b"".join(telnet.filter(data)) if telnet else data)
+            if line.fd in ready:
+                data = line.read(4096)
+                client.sendall(b"".join(telnet.escape(data)) if telnet else data)

@@ -30,9 +30,11 @@ def _open(port: str, baud: int) -> Any:
     # pyserial's port, opened so that the board goes on running where that is possible. A process
     # that another thread starts just now may hold an earlier lock for a moment longer.
     patience = time.monotonic() + _LOCK_S
+    # pyserial's RFC 2217 knows no time limit for writing.
+    limits: dict[str, Any] = {} if port.startswith("rfc2217://") else {"write_timeout": 5}
     while True:
         try:
-            line = serial.serial_for_url(port, baud, timeout=0.1, write_timeout=5, exclusive=True)
+            line = serial.serial_for_url(port, baud, timeout=0.1, exclusive=True, **limits)
             break
         except (serial.SerialException, OSError, ValueError) as error:
             if getattr(error, "errno", None) != errno.EAGAIN or time.monotonic() > patience:
