@@ -5,7 +5,6 @@ import json
 
 from wire.compat import const
 
-_I2C_HZ = const(100000)
 # A passive buzzer's loudest band, at half of full swing.
 _BUZZER_HZ = const(2700)
 _BUZZER_DUTY = const(32768)
@@ -19,20 +18,19 @@ class Board:
         except (OSError, ValueError):
             facts = {}
         self.name = facts.get("name", "unknown")
-        self.missing_power_chip = False
         self._led_on = facts.get("led_on", 1)
         self._divider = facts.get("battery_divider_permille", 2000)
-        self._led = self._pin(machine, facts.get("led_pin"), True)
-        self._motor = self._pin(machine, facts.get("vibration_pin"), True)
-        self._buzzer = None
+        self.led = self._pin(machine, facts.get("led_pin"), True)
+        self.motor = self._pin(machine, facts.get("vibration_pin"), True)
+        self.buzzer = None
         if facts.get("buzzer_pin") is not None:
-            self._buzzer = machine.PWM(
-                machine.Pin(facts["buzzer_pin"]), freq=_BUZZER_HZ, duty_u16=0
-            )
+            self.buzzer = machine.PWM(machine.Pin(facts["buzzer_pin"]), freq=_BUZZER_HZ, duty_u16=0)
         self._vbus = self._pin(machine, facts.get("vbus_pin"), False)
-        self.rtc = self._power = None
+        self.rtc = self.power = None  # chips of band/parts.py
         if facts.get("sda_pin") is not None:
-            self._find_chips(machine, facts)
+            from . import parts
+
+            self.rtc, self.power = parts.find(machine, facts)
         # The pins of the REPL's UART where a bridge sits on them; none with native USB.
         self.uart_pins = None
         if facts.get("uart_tx_pin") is not None:
@@ -47,38 +45,15 @@ class Board:
             return None
         return machine.Pin(number, machine.Pin.OUT if out else machine.Pin.IN)
 
-    def _find_chips(self, machine, facts):
-        # A chip that does not answer is left out; the self-test tells.
-        from .parts import PowerChip, RtcChip
-
-        pins = machine.Pin(facts["scl_pin"]), machine.Pin(facts["sda_pin"])
-        i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=_I2C_HZ)
-        if facts.get("pmu"):
-            try:
-                self._power = PowerChip(i2c, facts["pmu_address"])
-            except OSError:
-                self.missing_power_chip = True
-        if facts.get("rtc"):
-            self.rtc = RtcChip(i2c, facts["rtc_address"])
-
-    def power_chip_works(self):
-        # None when the board has none.
-        if self.missing_power_chip:
-            return False
-        return None if self._power is None else self._power.battery_mv() < 6000
-
-    def has_cue(self):
-        return bool(self._led or self._motor or self._buzzer)
-
     def has_vbus(self):
-        return self._vbus is not None or self._power is not None
+        return self._vbus is not None or self.power is not None
 
     def on_power(self):
         # Whether the cable brings power; a board that cannot tell says no.
         if self._vbus is not None:
             return bool(self._vbus.value())
         try:
-            return self._power is not None and self._power.on_power()
+            return self.power is not None and self.power.on_power()
         except OSError:
             return False
 
@@ -88,9 +63,9 @@ class Board:
 
     def battery_mv(self):
         # Median of 8, since the radio's current shows in single readings; 0 when unknown.
-        if self._power is not None:
+        if self.power is not None:
             try:
-                return self._power.battery_mv()
+                return self.power.battery_mv()
             except OSError:
                 return 0
         if self._adc is None:
@@ -99,11 +74,11 @@ class Board:
         return readings[4] * self._divider // 1000 // 1000
 
     def light(self, on):
-        if self._led:
-            self._led.value(self._led_on if on else 1 - self._led_on)
+        if self.led:
+            self.led.value(self._led_on if on else 1 - self._led_on)
 
     def buzz(self, on):
-        if self._motor:
-            self._motor.value(1 if on else 0)
-        if self._buzzer:
-            self._buzzer.duty_u16(_BUZZER_DUTY if on else 0)
+        if self.motor:
+            self.motor.value(1 if on else 0)
+        if self.buzzer:
+            self.buzzer.duty_u16(_BUZZER_DUTY if on else 0)

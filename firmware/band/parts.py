@@ -3,6 +3,7 @@
 # Registers: PCF8563 data sheet (NXP, rev. 11), which the BM8563 shares; AXP192 and AXP202 data
 # sheets (X-Powers), whose power status and battery voltage lie at the same places.
 
+_I2C_HZ = 100000
 _SECONDS = 2
 _STOPPED = 0x80
 _STATUS = 0x00
@@ -66,13 +67,29 @@ class PowerChip:
     def __init__(self, i2c, address):
         self._i2c = i2c
         self._address = address
+        self._on = False
+
+    def _measure(self):
         # Battery voltage and current are measured; the other bits stay as they are.
-        on = i2c.readfrom_mem(address, _ADC_ON, 1)[0] | 0xC0
-        i2c.writeto_mem(address, _ADC_ON, bytes((on,)))
+        if not self._on:
+            on = self._i2c.readfrom_mem(self._address, _ADC_ON, 1)[0] | 0xC0
+            self._i2c.writeto_mem(self._address, _ADC_ON, bytes((on,)))
+            self._on = True
 
     def battery_mv(self):
+        self._measure()
         high, low = self._i2c.readfrom_mem(self._address, _BATTERY, 2)
         return (high << 4 | low & 15) * 11 // 10
 
     def on_power(self):
         return bool(self._i2c.readfrom_mem(self._address, _STATUS, 1)[0] & _VBUS)
+
+
+def find(machine, facts):
+    # (clock chip, power chip) that board.json names. One that does not answer is there all the
+    # same: each use says so by an OSError, and the self-test tells.
+    pins = machine.Pin(facts["scl_pin"]), machine.Pin(facts["sda_pin"])
+    i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=_I2C_HZ)
+    rtc = RtcChip(i2c, facts["rtc_address"]) if facts.get("rtc") else None
+    power = PowerChip(i2c, facts["pmu_address"]) if facts.get("pmu") else None
+    return rtc, power

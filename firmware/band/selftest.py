@@ -127,6 +127,16 @@ def clock_chip_works(board):
         return False
 
 
+def power_chip_works(board):
+    # None without one.
+    if board.power is None:
+        return None
+    try:
+        return board.power.battery_mv() < 6000
+    except OSError:
+        return False
+
+
 def parts(machine, esp32, bluetooth):
     # (name, True, False or None when the board has no such part), each as it is done. What the
     # cue shows, a person must see: at the end of flashing, when the station says done.
@@ -145,5 +155,5 @@ def parts(machine, esp32, bluetooth):
         yield "radio", False
     board = Board(machine)
     yield "clock_chip", clock_chip_works(board)
-    yield "power_chip", board.power_chip_works()
-    yield "cue", board.has_cue() or None
+    yield "power_chip", power_chip_works(board)
+    yield "cue", bool(board.led or board.motor or board.buzzer) or None

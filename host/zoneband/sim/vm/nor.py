@@ -6,7 +6,6 @@ either old or new, never marginal, and a program never disturbs its neighbours.
 """
 
 import os
-from array import array
 
 SECTOR = 4096
 _BLANK = b"\xff" * 128
@@ -23,7 +22,8 @@ class NorFlash:
     def __init__(self, path, sectors, base=0):
         self.sectors = sectors
         self._base = base
-        self.erases = array("H", bytes(2 * sectors))
+        self.erases = 0
+        self._piece = bytearray(64)
         self.programmed = 0
         self.cut_after = -1  # bytes programmed or erased until the power goes, -1: never
         try:
@@ -45,19 +45,25 @@ class NorFlash:
     def readblocks(self, block, buf, offset=0):
         """Fill buf from a block on."""
         self._file.seek(self._base + block * SECTOR + offset)
-        data = self._file.read(len(buf))
-        buf[:] = data
+        self._file.readinto(buf)
 
     def writeblocks(self, block, buf, offset=0):
         """Program: bits only go from 1 to 0. Nothing is erased, unlike the two-argument call
         of an ESP32, which the band never uses."""
         size = self._spend(len(buf))
         at = self._base + block * SECTOR + offset
+        # In small pieces of one buffer: a band's heap has no room to spare.
+        piece = self._piece
+        for done in range(0, size, len(piece)):
+            count = min(len(piece), size - done)
+            view = memoryview(piece)[:count]
+            self._file.seek(at + done)
+            self._file.readinto(view)
+            for i in range(count):
+                piece[i] &= buf[done + i]
+            self._file.seek(at + done)
+            self._file.write(view)
         if size:
-            self._file.seek(at)
-            old = self._file.read(size)
-            self._file.seek(at)
-            self._file.write(bytes(old[i] & buf[i] for i in range(size)))
             self._file.flush()
             self.programmed += size
         if size < len(buf):
@@ -76,7 +82,7 @@ class NorFlash:
             for at in range(0, size, len(_BLANK)):
                 self._file.write(_BLANK[: size - at])
             self._file.flush()
-            self.erases[arg] += 1
+            self.erases += 1
             if size < SECTOR:
                 raise PowerCut
         return 0
