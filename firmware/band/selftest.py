@@ -3,7 +3,7 @@
 
 import os
 
-from wire import bluezone, log, receipt, records
+from wire import bluezone, log, mac, records
 from wire.compat import const
 
 from .ring import BandLog
@@ -39,7 +39,7 @@ def ids_right():
 
 
 def hmac_right():
-    made = receipt.hmac_sha256(b"Jefe", b"what do ya want for nothing?")
+    made = mac.hmac_sha256(b"Jefe", b"what do ya want for nothing?")
     return made == bytes.fromhex(_HMAC)
 
 

@@ -1,20 +1,17 @@
 """Dock messages: what a frame's payload says. Byte 0 is the type, numbers are little-endian.
 
 Host to band: one message outstanding, at most frames.TO_BAND_MAX bytes as a frame. Band to
-host: one answer a message, except PULL, which is answered by a stream of DATA.
+host: one answer a message, except PULL, which is answered by a stream of DATA. How a session
+begins is in wire/hello.py.
 """
 
 import struct
 
-from . import frames
 from .compat import const
-
-PROTOCOL = const(1)
 
 # Host to band.
 HELLO = const(0x01)
-CHALLENGE = const(0x02)  # reserved for mutual authentication
-PROOF = const(0x04)  # reserved for mutual authentication
+PROOF = const(0x04)
 PULL = const(0x10)
 ACK = const(0x11)
 CLOCK_GET = const(0x12)
@@ -24,17 +21,21 @@ CUE = const(0x15)
 STATE_SET = const(0x16)
 SELF_TEST = const(0x17)
 BYE = const(0x18)
-ORDER = const(0x19)  # reserved: messages from the server that a station only carries
+ORDER = const(0x19)
 SPEED = const(0x1A)
+MANIFEST = const(0x1B)
+PIECE = const(0x1C)
 
 # Band to host.
 HELLO_OK = const(0x81)
+WELCOME = const(0x84)
 DATA = const(0x90)
 DATA_END = const(0x91)
 CLOCK_NOW = const(0x92)
 OK = const(0x93)
 REFUSED = const(0x94)
 SELF_TEST_OK = const(0x97)
+WANTED = const(0x9B)
 
 # Reasons in REFUSED.
 BAD_MESSAGE = const(1)
@@ -46,107 +47,17 @@ NOT_PROVISIONED = const(6)
 BAD_STATE = const(7)
 FLASH_FAULT = const(8)
 BAD_SPEED = const(9)
-
-# Flags in HELLO_OK.
-UTC_SET = const(1)
-UTC_SUSPECT = const(2)
-UTC_AHEAD = const(4)
-PROVISIONED = const(8)
-LOG_FAULT = const(16)
+BAD_PROOF = const(10)
+BAD_ORDER = const(11)
+OLD_ORDER = const(12)
+BAD_UPDATE = const(13)
+OLD_UPDATE = const(14)
 
 # Kinds of CUE.
 CUE_DONE = const(1)
 CUE_ERROR = const(2)
 
 DATA_SLOTS = const(30)  # slots of 32 bytes in one DATA at most
-
-_HELLO_OK = "<B12s12sBBBBIIIIIIHHI"
-
-
-def hello(salt: int) -> bytes:
-    """The first message of a session; see hello_frame."""
-    return struct.pack("<BBI", HELLO, PROTOCOL, salt)
-
-
-def hello_frame(salt: int) -> bytes:
-    """A HELLO frame without any 0x03, which would interrupt a band that is no session yet.
-
-    The salt is drawn anew, all four bytes, until the frame is free of it (19 in 20 are)."""
-    while True:
-        frame = frames.encode(hello(salt & 0xFFFFFFFF))
-        if b"\x03" not in frame:
-            return frame
-        salt = (salt * 1664525 + 1013904223) & 0xFFFFFFFF
-
-
-def read_hello(payload: bytes) -> "tuple[int, int]":
-    """(protocol, salt). Raises ValueError."""
-    if len(payload) != 6:
-        raise ValueError("bad HELLO")
-    _, protocol, salt = struct.unpack("<BBI", payload)
-    return protocol, salt
-
-
-def hello_ok(
-    serial: str,
-    board: str,
-    firmware: "tuple[int, int, int]",
-    state: int,
-    salt: int,
-    log_id: int,
-    boot_id: int,
-    tail: int,
-    head: int,
-    receipted: int,
-    flags: int,
-    battery_mv: int,
-    sectors: int,
-) -> bytes:
-    """A band's answer to HELLO: who it is and what its log spans (cursors tail <= receipted
-    <= head; sectors: size of the ring). The salt is the HELLO's."""
-    return struct.pack(
-        _HELLO_OK,
-        HELLO_OK,
-        serial.encode(),
-        board.encode(),
-        firmware[0],
-        firmware[1],
-        firmware[2],
-        state,
-        salt,
-        log_id,
-        boot_id,
-        tail,
-        head,
-        receipted,
-        flags,
-        battery_mv,
-        sectors,
-    )
-
-
-def read_hello_ok(
-    payload: bytes,
-) -> "tuple[str, str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int]":
-    """The arguments of `hello_ok`. Raises ValueError."""
-    if len(payload) != struct.calcsize(_HELLO_OK) or payload[0] != HELLO_OK:
-        raise ValueError("bad HELLO_OK")
-    f = struct.unpack(_HELLO_OK, payload)
-    return (
-        f[1].rstrip(b"\x00").decode(),
-        f[2].rstrip(b"\x00").decode(),
-        (f[3], f[4], f[5]),
-        f[6],
-        f[7],
-        f[8],
-        f[9],
-        f[10],
-        f[11],
-        f[12],
-        f[13],
-        f[14],
-        f[15],
-    )
 
 
 def pull(log_id: int, first: int, window: int) -> bytes:
@@ -235,6 +146,11 @@ def read_receipt(payload: bytes) -> "tuple[int, int, int, bytes]":
     if len(payload) != 45:
         raise ValueError("bad RECEIPT")
     return struct.unpack("<BIII32s", payload)[1:]
+
+
+def order(data: bytes) -> bytes:
+    """An order of the server (wire.orders), as it is."""
+    return bytes((ORDER,)) + data
 
 
 def one(kind: int, value: int = 0, number: int = 0) -> bytes:

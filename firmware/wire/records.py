@@ -17,6 +17,10 @@ DOCK = const(6)
 STATE = const(7)
 LOSS = const(8)
 CHARGE = const(9)
+NEW_KEY = const(10)  # two of them carry a new base key
+ORDER = const(11)  # value: kind of the order that was carried out (wire.orders), its number
+REFUSAL = const(12)  # value: what was refused, number: how often since the last such mark
+UPDATE = const(13)  # value: UPDATE_*, number: version as in boot marks
 
 # Where a clock mark's UTC comes from.
 SOURCE_RUNNING = const(0)  # the band's own running UTC, as used for ID rotation
@@ -29,10 +33,23 @@ AHEAD = const(2)  # clock flag: set back; IDs wait until UTC catches up
 NEW = const(0)
 ISSUED = const(1)
 RETURNED = const(2)
+RETIRED = const(3)
 
 # Dock and charge marks.
 ENDED = const(0)
 BEGAN = const(1)
+
+# What a band refused, in refusal marks.
+REFUSED_PROOF = const(1)  # a host without the dock key
+REFUSED_FRAME = const(2)  # a frame that is not of its session, or came before
+REFUSED_RECEIPT = const(3)
+REFUSED_ORDER = const(4)
+REFUSED_UPDATE = const(5)
+
+# What became of an update, in update marks.
+UPDATE_BEGUN = const(1)  # started for the first time
+UPDATE_KEPT = const(2)  # healthy
+UPDATE_UNDONE = const(3)  # not healthy in three starts: the one before runs again
 
 # Why slots were lost.
 LOST_OVERWRITTEN = const(1)
@@ -170,14 +187,14 @@ def read_health(record: bytes) -> "tuple[int, int, int, int, int, int, int, int,
 
 
 def mark(kind: int, at_s: int, value: int, number: int) -> bytes:
-    """Dock (value BEGAN/ENDED), charge (BEGAN/ENDED, number: mV) or state mark (value the
-    state, number counts the issues so that two wearers in turn stay two)."""
+    """Dock (value BEGAN/ENDED), charge (BEGAN/ENDED, number: mV), state mark (value the state,
+    number counts the issues so that two wearers in turn stay two), order, refusal or update."""
     return struct.pack("<B3sBI15s", kind, _time3(at_s), value, number, b"")
 
 
 def read_mark(record: bytes) -> "tuple[int, int, int, int]":
     """The arguments of `mark`. Raises ValueError for another type."""
-    if len(record) != 24 or record[0] not in (DOCK, STATE, CHARGE):
+    if len(record) != 24 or record[0] not in (DOCK, STATE, CHARGE, ORDER, REFUSAL, UPDATE):
         raise ValueError("not this record type")
     kind, _, value, number, _ = struct.unpack("<B3sBI15s", record)
     return kind, _get3(record, 1), value, number
@@ -193,3 +210,16 @@ def read_loss(record: bytes) -> "tuple[int, int, int, int]":
     _check(record, LOSS)
     _, _, reason, first, end, _ = struct.unpack("<B3sBII11s", record)
     return _get3(record, 1), reason, first, end
+
+
+def new_key(at_s: int, half: int, day: int, key: bytes) -> bytes:
+    """Half (0 or 1) of a new base key, 16 of its 32 bytes; day: UTC day since 1970 of its slot 0.
+    Only a sealed log may hold it."""
+    return struct.pack("<B3sBH16sB", NEW_KEY, _time3(at_s), half, day, key, 0)
+
+
+def read_new_key(record: bytes) -> "tuple[int, int, int, bytes]":
+    """The arguments of `new_key`. Raises ValueError for another type."""
+    _check(record, NEW_KEY)
+    _, _, half, day, key, _ = struct.unpack("<B3sBH16sB", record)
+    return _get3(record, 1), half, day, key
