@@ -1,76 +1,9 @@
-# Started by MicroPython after boot.py. Ctrl-C on the cable leads to the REPL.
+# Run by MicroPython after boot.py, which was interruptible up to here again.
 
-import gc
+import micropython
 
-import machine
+micropython.kbd_intr(-1)
 
-if hasattr(machine, "freq"):
-    # Below 80 MHz Bluetooth does not run; above it only the battery drains faster.
-    machine.freq(80000000)
+import loader
 
-import time
-
-import bluetooth
-import esp32
-
-from band.config import Config
-from band.encounters import Encounters
-
-# The largest blocks first, while the heap is whole; and no litter of an import below the next.
-config = Config()
-encounters = Encounters(config.table_slots, config.silent_s)
-for name in ("wire.messages", "band.session", "band.app", "band.keys"):
-    gc.collect()
-    __import__(name)
-
-from band import app
-from band.board import Board
-from band.clock import Clock
-from band.keys import BandKeys
-from band.link import Link
-from band.radio import Radio
-from band.ring import BandLog
-from band.store import Store
-
-gc.collect()
-
-
-def partition(label):
-    return esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)[0]
-
-
-def make():
-    clock = Clock(time.ticks_ms, time.ticks_diff, time.time)
-    store = Store(esp32.NVS("zoneband"))
-    radio = Radio(bluetooth.BLE(), config, encounters, clock.run_s)
-    log = BandLog(partition("bandlog"), store, app.random_u32)
-    keys = BandKeys(partition("bandkeys"))
-    return app.Band(
-        machine,
-        Board(machine),
-        store,
-        log,
-        keys,
-        clock,
-        radio,
-        encounters,
-        Link(),
-        time.sleep_ms,
-    )
-
-
-def main():
-    band = make()
-    try:
-        band.run()
-    except KeyboardInterrupt:
-        # An engineer came in over the cable; the watchdog cannot be stopped, so it is fed.
-        machine.Timer(0).init(period=30000, callback=lambda _: band.feed())
-        raise
-    finally:
-        # An engineer at the REPL, or a reset to come: nothing may stay on air.
-        band.radio.stop()
-        band.save(1)
-
-
-main()
+loader.main()

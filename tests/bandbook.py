@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from band import logread
-from band.ring import BandLog
+from band.bandlog import BandLog
+from band.openslots import OpenSlots
 from band.store import Store
 from support import MemoryNvs, NorFlash
 from zoneband import batch as batches
@@ -32,8 +33,8 @@ class BandBook:
         self.serial = serial
         self.boot_s = boot_s
         store = Store(MemoryNvs())
-        self.log = BandLog(NorFlash(str(path / f"{serial}.bin"), 8), store, lambda: 77)
-        self.log.mount(5, 0, False)
+        self.log = BandLog(NorFlash(str(path / f"{serial}.bin"), 8), store, lambda: 77, OpenSlots())
+        self.log.mount(5)
 
     def met(self, other: str, utc_s: int, minutes: int, rssi: int, id_s: int | None = None) -> None:
         """Encounters of five minutes each, as a band writes them."""

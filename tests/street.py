@@ -5,7 +5,10 @@ from pathlib import Path
 from zoneband import batch as batches
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.inventory import Inventory
+from zoneband.server.opener import Opener
 from zoneband.server.parse import encounters, parse
+from zoneband.sim import keys
+from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
 
@@ -22,8 +25,8 @@ class Street:
         self.inventory = Inventory(path / "station")
         self.bands: list[VirtualBand] = []
         for n, x in enumerate(places):
-            keys = [bytes([n + 1, k] * 16) for k in range(3)]
-            facts = Provision(f"ZB-000{n}-0000", START // 86400, keys[0], keys[1], keys[2])
+            base, receipt = bytes([n + 1, 0] * 16), bytes([n + 1, 2] * 16)
+            facts = Provision(f"ZB-000{n}-0000", START // 86400, base, None, receipt)
             self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
 
     def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:
@@ -34,6 +37,7 @@ class Street:
             self.spool,
             "st",
             True,
+            dock_key,
             state=state,
             utc=self.utc,
             inventory=self.inventory,
@@ -56,11 +60,16 @@ class Street:
         for name in self.spool.waiting():
             batch = batches.unpack(self.spool.data(name))
             if batch.header.serial == band.name:
-                for placed, fields in encounters(parse(batch)):
+                for placed, fields in encounters(parse(batch, self.opener(band))):
                     if (placed.sector, placed.slot) not in seen:
                         seen.add((placed.sector, placed.slot))
                         out.append(fields)
         return out
+
+    def opener(self, band: VirtualBand) -> Opener:
+        """What opens a band's log, as the server has it."""
+        receipt_key = bytes([band.index + 1, 2] * 16)
+        return Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, band.name, receipt_key)
 
     def later(self, seconds: float) -> None:
         self.sim.run_until(self.sim.now_s + seconds)

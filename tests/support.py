@@ -57,11 +57,13 @@ class MemoryNvs:
         pass
 
 
-def flash_encounters(image: bytes) -> list[tuple[int, tuple[Any, ...]]]:
-    """(run time of the start, fields of wire.records.read_encounter) in an image of `bandlog`,
-    in order of their places."""
+def flash_encounters(image: bytes, serial: str, receipt_key: bytes) -> list[tuple[int, Any]]:
+    """(run time of the start, fields of wire.readers.read_encounter) in an image of `bandlog` of a
+    virtual band, in order of their places."""
     from zoneband.batch import Batch
+    from zoneband.server.opener import Opener
     from zoneband.server.parse import encounters, parse
+    from zoneband.sim import keys
     from zoneband.wire import log
 
     chunks: list[tuple[int, bytes]] = []
@@ -77,4 +79,6 @@ def flash_encounters(image: bytes) -> list[tuple[int, tuple[Any, ...]]]:
 
     made: Any = Header()
     made.log_id = log_id
-    return [(p.base_s + f[1], f) for p, f in encounters(parse(Batch(made, tuple(chunks))))]
+    opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, serial, receipt_key)
+    found = parse(Batch(made, tuple(chunks)), opener)
+    return [(p.base_s + f[1], f) for p, f in encounters(found)]

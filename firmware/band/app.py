@@ -8,16 +8,17 @@ import struct
 
 from band.cues import Cues
 from band.journal import Journal
-from wire import bluezone, messages, records
+from wire import bluezone, records
 from wire.compat import const
 
-from . import logread, memory
+from . import memory, modules, scrub
 from .cable import Cable
 from .health import Health
+from .trust import Trust
+from .version import VERSION
 
-FIRMWARE = (0, 1, 0)
-# As long as a log lives, and a day: an issued band's keys step no further at once.
-_FARTHEST_S = const(1900800)
+# As long as a log lives, and a day: keys step no further at once.
+FARTHEST_S = 1900800
 _IDLE_MS = const(1000)
 _WATCHDOG_MS = const(120000)
 _DOCK_ME_PERCENT = const(75)
@@ -35,24 +36,36 @@ class Band:
         self.encounters = encounters
         self.radio = radio
         self._machine = machine
-        self._store = store
-        self._keys = keys
+        self.store = store
+        self.keys = keys
         self.cable = Cable(self, board, link)
         self._rtc = machine.RTC()
         self.cues = Cues(board, sleep_ms)
         self.journal = Journal(log, clock, board.battery_mv)
-        self.firmware = FIRMWARE
+        self.firmware = VERSION
         self.board = board.name
         self.serial = (store.get_blob("serial") or b"").decode()
         self.receipt_key = store.get_blob("receipt_key") or b""
+        self.trust = Trust(store, self.journal)
+        self.trial = None
+        if store.get("place", 0) >> 3 or store.get("undone", 0) >> 24:
+            # A new version is on trial, or one was undone and the log does not tell it yet.
+            from .trial import Trial
+
+            self.trial = Trial(store, self.journal)
         self.state = store.get("state", records.NEW)
         self.issue_number = store.get("issue", 0)
-        self.provisioned = bool(self.serial and self.receipt_key and keys.load())
+        # A retired band has no ID keys any more, and still gives its log.
+        keyed = keys.load() or self.state == records.RETIRED
+        self.provisioned = bool(self.serial and self.receipt_key and keyed)
         self._slot = -1
         self._resets = 0
         self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
         self.journal.check_battery()
+        # Secrets are drawn from here on, and an ESP32's random numbers are only such while its
+        # radio is on.
+        radio.start()
         self.cold_start()
 
     # --- waking -----------------------------------------------------------------------------
@@ -69,26 +82,39 @@ class Band:
             self._resets = saved[1] + (0 if planned else 1)
             clean = saved[2]
         now_s = self.clock.run()[0]
-        self.log.mount(self.clock.boot_id, now_s, saved is not None)
+        self.log.mount(self.clock.boot_id, saved[3] if saved else None)
         if saved is None:
-            last = logread.last_clock(self.log)
-            if last:
-                self.clock.guess(last[2])
-        elif saved[3]:
-            self.encounters.unpack_open(saved[3])
+            # The log cannot be read any more; but the keys stand at the newest ID that was sent.
+            if self.provisioned and self.state == records.ISSUED:
+                self.clock.guess(self.keys.utc_s())
+        elif saved[4]:
+            from . import sleep
+
+            sleep.unpack_open(self.encounters, saved[4])
         if not planned:
             self.journal.boot(cause, clean, self.firmware, self._resets)
             self.journal.clock(records.SOURCE_RUNNING)
         self.health.begin(now_s)
-        self.save(0)
+        modules.forget("band.mount", "band.keystart")
+        self.tidy()
 
     def save(self, clean, keep_open=False):
         # What the next wake needs. Open encounters are packed only on the way to a sleep or a
         # planned reset: packing 48 of them after every window would cost more than it saves.
         buf = b""
         if keep_open:
-            buf = self.encounters.pack_open(48, self.journal.encounter)
-        self._rtc.memory(memory.pack(self.clock.save(), self._resets, clean, buf))
+            from . import sleep
+
+            buf = sleep.pack_open(self.encounters, 48, self.journal.encounter)
+        kept = self.log.keep()
+        self._rtc.memory(memory.pack(self.clock.save(), self._resets, clean, kept, buf))
+
+    def tidy(self):
+        # Before any wait: of what was written, and of IDs that are over, no key stays.
+        if self.log.stepped or self.keys.stepped:
+            self.save(0)
+            self.keys.stepped = False
+            scrub.free_memory()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -116,9 +142,14 @@ class Band:
             # No scan is due now, so none can vouch for the radio.
             self._wdt.feed()
             self.cable.serve(_IDLE_MS)
-        self.health.watch(self.clock.run()[0])
+        now_s = self.clock.run()[0]
+        self.health.watch(now_s)
+        self.trust.watch(now_s)
+        if self.trial and not self.trial.watch(self, now_s):
+            self.trial = None
         if not self.journal.low:
-            self.log.prepare()
+            self.log.prepare(now_s)
+        self.tidy()
         self.save(0)
 
     def _listen(self):
@@ -128,6 +159,7 @@ class Band:
             self._new_slot(utc_s, slot)
             if not self.clock.set:
                 return
+            self.tidy()
         self.radio.open_window()
         if self.cable.serve(self.radio.window_ms() + 20):
             return
@@ -136,16 +168,17 @@ class Band:
             self._wdt.feed()
         now_s = self.clock.run()[0]
         self.encounters.sweep(now_s, self.journal.encounter)
+        self.tidy()
         self.cable.serve(self.radio.next_delay_ms())
 
     def _new_slot(self, utc_s, slot):
         try:
-            rotating_id = self._keys.id_at(utc_s, self._keys.utc_s() + _FARTHEST_S)
+            rotating_id = self.keys.id_at(utc_s, self.keys.utc_s() + FARTHEST_S)
         except OverflowError:
             # No dock has allowed this: wait for one that does.
             self.clock.set = False
             return
-        self.clock.ahead = self._keys.ahead
+        self.clock.ahead = self.keys.ahead
         if self._slot >= 0:
             self.encounters.slot_end(self.clock.run()[0], self.journal.encounter)
             self.journal.clock(records.SOURCE_RUNNING)
@@ -181,42 +214,15 @@ class Band:
     def battery_mv(self):
         return self.board_facts.battery_mv()
 
-    def set_utc(self, utc_s, utc_ms, error_ms):
-        # 0, or the reason of REFUSED.
-        issued = self.state == records.ISSUED
-        reason = self.clock.check(utc_s, issued)
-        if reason:
-            return reason
-        if issued and utc_s > self._keys.utc_s() + _FARTHEST_S:
-            return messages.CLOCK_JUMP
-        if not issued and self.provisioned:
-            # Nobody wears it: the keys may follow any step.
-            self._keys.id_at(utc_s, utc_s)
-        was = self.clock.utc_s()
-        self.clock.accept(utc_s, utc_ms)
-        self.journal.clock(records.SOURCE_STATION, error_ms, was)
-        self.save(0)
-        return 0
-
-    def issue(self, state, number):
-        if not self.provisioned:
-            return messages.NOT_PROVISIONED
-        if state not in (records.ISSUED, records.RETURNED):
-            return messages.BAD_STATE
-        if state == self.state and number == self.issue_number:
-            return 0
+    def set_state(self, state, number):
         self.state = state
         self.issue_number = number
-        self._store.put("state", state)
-        self._store.put("issue", number)
-        if not self.journal.mark(records.STATE, state, number):
-            return messages.FLASH_FAULT
-        return 0
+        self.store.put("state", state)
+        self.store.put("issue", number)
 
-    def cue(self, kind):
-        self.cues.show(kind)
-
-    def self_test(self):
-        from band import selftest
-
-        return selftest.run(self)
+    def retire(self):
+        # By order: no ID is left, and nothing goes on air. The log can still be pulled.
+        self.silence()
+        self.keys.erase()
+        self.set_state(records.RETIRED, self.issue_number)
+        self.journal.mark(records.STATE, records.RETIRED, self.issue_number)

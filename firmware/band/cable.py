@@ -3,9 +3,9 @@
 from wire import records
 from wire.compat import const
 
-from .link import FastLink
-from .session import Session
+from . import modules
 
+TAKING = ("band.update", "band.ed25519", "band.sha512", "wire.bundle", "wire.updates")
 # Without a pin that sees the cable, silence this long ends a dock.
 _UNDOCK_S = const(120)
 
@@ -60,16 +60,33 @@ class Cable:
         if not first:
             return False
         self._greeted = False
-        Session(self._band, self._link).run(first)
+        # Only now: a band in the field needs the room, and seldom this.
+        from .session import Session
+
+        session = Session(self._band, self._link)
+        session.run(first)
+        if session.update:
+            self._end_update(session)
         self._last_frame_s = self._band.clock.run()[0]
         return self._greeted
 
+    def _end_update(self, session):
+        from . import trial
+
+        if session.update.ready:
+            trial.restart(self._band)
+        # It did not bring all of it: the room goes back to the band.
+        session.update = None
+        modules.forget(*TAKING)
+
     def begins(self):
-        # The first good HELLO of a session.
+        # A station has proved itself.
         self._greeted = True
         if not self.docked:
             self.docked = True
             self._band.dock_began()
 
     def fast_link(self, machine, baud):
+        from .fastlink import FastLink
+
         return FastLink(machine, self._board.uart_pins, baud)

@@ -4,7 +4,7 @@
 # record is in run time, and the server turns it into UTC with the clock marks. Running UTC
 # rides on run time and serves ID rotation alone.
 
-from wire import messages, records
+from wire import records, status
 from wire.compat import const
 
 _DAY_S = const(86400)
@@ -75,23 +75,22 @@ class Clock:
 
     def flags(self):
         return (
-            (messages.UTC_SET if self.set else 0)
-            | (messages.UTC_SUSPECT if self.suspect else 0)
-            | (messages.UTC_AHEAD if self.ahead else 0)
+            (status.UTC_SET if self.set else 0)
+            | (status.UTC_SUSPECT if self.suspect else 0)
+            | (status.UTC_AHEAD if self.ahead else 0)
         )
 
     def mark_flags(self):
         return (records.SUSPECT if self.suspect else 0) | (records.AHEAD if self.ahead else 0)
 
-    def check(self, utc_s, bound):
-        # 0 when a step to utc_s is allowed, else the reason. bound: the band is issued.
+    def allows(self, utc_s, bound):
+        # Whether a step to utc_s may be. bound: the band is issued.
         if not _EARLIEST_UTC_S <= utc_s < _LATEST_UTC_S:
-            return messages.CLOCK_JUMP
+            return False
         if bound and self.set:
             step = abs(utc_s - self.utc_s())
-            if step > (_JUMP_SUSPECT_S if self.suspect else _DAY_S):
-                return messages.CLOCK_JUMP
-        return 0
+            return step <= (_JUMP_SUSPECT_S if self.suspect else _DAY_S)
+        return True
 
     def accept(self, utc_s, utc_ms):
         # Running UTC is this from now on; checked before.
@@ -127,6 +126,6 @@ class Clock:
         self._last = self._ticks_ms()
         self._off_s = off_s
         self._off_ms = off_ms
-        self.set = bool(flags & messages.UTC_SET)
-        self.suspect = self.set and (cold or bool(flags & messages.UTC_SUSPECT))
-        self.ahead = bool(flags & messages.UTC_AHEAD)
+        self.set = bool(flags & status.UTC_SET)
+        self.suspect = self.set and (cold or bool(flags & status.UTC_SUSPECT))
+        self.ahead = bool(flags & status.UTC_AHEAD)

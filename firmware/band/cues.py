@@ -1,7 +1,7 @@
 # What the wearer and the staff see and feel. Patterns are (on ms, off ms, times); the whole
 # of one is below a second, since the band does nothing else meanwhile.
 
-from wire import messages
+from wire import status
 
 _DONE = (120, 80, 3)
 _ERROR = (500, 100, 1)
@@ -16,7 +16,7 @@ class Cues:
 
     def show(self, kind):
         # Kinds of wire.messages; a kind this firmware does not know is shown as an error.
-        self._play(_DONE if kind == messages.CUE_DONE else _ERROR, True)
+        self._play(_DONE if kind == status.CUE_DONE else _ERROR, True)
         self.shown = kind
 
     def dock_me(self):

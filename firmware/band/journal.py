@@ -66,6 +66,9 @@ class Journal:
     def mark(self, kind, value, number=0):
         return self._write(lambda base: records.mark(kind, self._now(base), value, number))
 
+    def new_key(self, half, day, key):
+        return self._write(lambda base: records.new_key(self._now(base), half, day, key))
+
     def loss(self, reason, first, end):
         return self._write(lambda base: records.loss(self._now(base), reason, first, end))
 

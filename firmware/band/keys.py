@@ -4,7 +4,8 @@
 # later IDs and none of the earlier. A step programs the new entry, verifies it, then programs
 # the old one to zeros. An entry is 64 bytes, 64 to a sector:
 #   magic 2, kind 1, slot 1, day 4, key 32, CRC-32 4; the rest stays erased.
-# day: whole days since 1970 that a slot key lies in, or that a day key belongs to.
+# day: whole days since 1970 that a slot key lies in, or that a day key belongs to. The upper bits
+# of the kind count the base keys that the band has had: a new one wins however early its day.
 
 import binascii
 import struct
@@ -15,7 +16,6 @@ from wire.compat import const
 _ENTRY = const(64)
 _USED = const(44)
 _ENTRIES = const(64)
-_SECTOR = const(4096)
 _MAGIC = const(0x4B5A)
 _KIND_SLOT = const(1)
 _KIND_DAY = const(2)
@@ -28,6 +28,8 @@ class BandKeys:
         self._buf = bytearray(_ENTRY)
         self._day = 0  # day and slot of the slot key
         self._slot = -1
+        self._turn = 0
+        self.stepped = False  # keys have passed since somebody looked
         self._slot_key = b""
         self._next_day_key = b""  # day key of self._next_day, the day after
         self._next_day = 0
@@ -38,68 +40,22 @@ class BandKeys:
 
     def provision(self, day, base_key):
         # day: UTC day of the base key. Whatever stood here is gone.
+        from . import keystart
+
+        keystart.provision(self, day, base_key)
+
+    def erase(self):
+        # No ID any more.
         self._flash.ioctl(6, 0)
         self._flash.ioctl(6, 1)
-        self._block = 0
-        self._free = 0
         self._places = {}
-        self._day = day
-        self._slot = 0
-        self._slot_key = bluezone.first_slot_key(base_key)
-        self._next_day_key = bluezone.next_day_key(base_key)
-        self._next_day = day + 1
-        self._put(_KIND_DAY, day + 1, 0, self._next_day_key)
-        self._put(_KIND_SLOT, day, 0, self._slot_key)
+        self._slot_key = self._next_day_key = b""
 
     def load(self):
-        # False when there is no whole pair of keys. A cut step leaves two entries of a kind:
-        # the later one counts, and the earlier is wiped now.
-        found = {}
-        spare = {}
-        for block in (0, 1):
-            for entry in range(_ENTRIES):
-                self._flash.readblocks(block, self._buf, entry * _ENTRY)
-                if bytes(self._buf) != b"\xff" * _ENTRY:
-                    spare[block] = entry + 1
-                fields = _unpack(self._buf)
-                if not fields:
-                    # A torn entry may hold key bytes.
-                    if bytes(self._buf[:_USED]) not in (_ZEROS, b"\xff" * _USED):
-                        self._wipe(block, entry)
-                    continue
-                kind = fields[0]
-                old = found.get(kind)
-                if old and (old[0][2], old[0][1]) >= (fields[2], fields[1]):
-                    self._wipe(block, entry)
-                else:
-                    if old:
-                        self._wipe(old[1], old[2])
-                    found[kind] = (fields, block, entry)
-        if _KIND_SLOT not in found or _KIND_DAY not in found:
-            return False
-        (_, slot, day, key), block, entry = found[_KIND_SLOT]
-        self._places[_KIND_SLOT] = (block, entry)
-        self._places[_KIND_DAY] = found[_KIND_DAY][1:]
-        _, _, next_day, next_key = found[_KIND_DAY][0]
-        self._day, self._slot, self._slot_key = day, slot, key
-        self._next_day_key, self._next_day = next_key, next_day
-        # After a cut change of sector the two entries lie apart; bring them together where
-        # there is room, since the next change erases the other sector.
-        blocks = sorted((self._places[k][0] for k in (1, 2)), key=lambda b: spare[b])
-        self._block = blocks[0]
-        self._free = spare[self._block]
-        if self._places[_KIND_SLOT][0] != self._block:
-            self._replace(_KIND_SLOT, day, slot, key)
-        if self._places[_KIND_DAY][0] != self._block:
-            self._replace(_KIND_DAY, next_day, 0, next_key)
-        if next_day <= day:
-            # Cut inside a day's change: the old day key would give this day's passed IDs.
-            while next_day <= day:
-                next_key = bluezone.next_day_key(next_key)
-                next_day += 1
-            self._replace(_KIND_DAY, next_day, 0, next_key)
-            self._next_day_key, self._next_day = next_key, next_day
-        return next_day == day + 1
+        # False when there is no whole pair of keys.
+        from . import keystart
+
+        return keystart.load(self)
 
     def id_at(self, utc_s, limit_utc_s):
         # The ID at a time; keys step forward to it and the passed ones are gone. An earlier
@@ -121,7 +77,15 @@ class BandKeys:
         # (key of the current slot, key of the next day), for provisioning to check.
         return self._slot_key, self._next_day_key
 
+    def renew(self, utc_s, base_key):
+        # A new base key from this UTC day on; the IDs of the old one are over. Raises
+        # OverflowError when the band has had 64.
+        from . import keystart
+
+        keystart.renew(self, utc_s, base_key)
+
     def _step(self, day, slot):
+        self.stepped = True
         at, key, day_key = self._slot, self._slot_key, b""
         if day > self._day:
             day_key = self._next_day_key
@@ -149,10 +113,10 @@ class BandKeys:
             self._wipe(*old)
 
     def _put(self, kind, day, slot, key):
-        data = _pack(kind, slot, day, key)
+        data = _pack(self._turn << 2 | kind, slot, day, key)
         for _ in range(_ENTRIES):
             if self._free >= _ENTRIES:
-                self._turn(kind)
+                self._change_sector(kind)
             at = self._free * _ENTRY
             self._free += 1
             self._flash.writeblocks(self._block, data, at)
@@ -164,8 +128,8 @@ class BandKeys:
             self._wipe(self._block, self._free - 1)
         raise OSError(5)
 
-    def _turn(self, kind):
-        # This sector is full: go on in the other, and bring the other kind's entry along.
+    def _change_sector(self, kind):
+        # This sector is full: go on in the other, and bring the entries of other kinds along.
         other = 1 - self._block
         self._flash.ioctl(6, other)
         self._block = other
@@ -184,11 +148,3 @@ class BandKeys:
 def _pack(kind, slot, day, key):
     body = struct.pack("<HBBI32s", _MAGIC, kind, slot, day, key)
     return body + struct.pack("<I", binascii.crc32(body) & 0xFFFFFFFF)
-
-
-def _unpack(entry):
-    # (kind, slot, day, key), or None.
-    magic, kind, slot, day, key, crc = struct.unpack("<HBBI32sI", entry[:_USED])
-    if magic != _MAGIC or crc != binascii.crc32(entry[:40]) & 0xFFFFFFFF:
-        return None
-    return kind, slot, day, key

@@ -1,8 +1,4 @@
-# The serial cable as the band sees it: the REPL's own stdin and stdout, or for speed a UART of
-# its own on the same pins.
-#
-# The REPL passes at most 128 bytes per 10 ms whatever the baud; a UART's driver has no such
-# ceiling. Proved on virtual bands only.
+# The serial cable as the band sees it: the REPL's own stdin and stdout.
 
 import select
 import sys
@@ -10,7 +6,6 @@ import sys
 from wire.compat import const
 
 _CHUNK = const(256)
-_REPL_BAUD = const(115200)
 
 
 class Link:
@@ -57,27 +52,3 @@ class Link:
     def close(self):
         # The REPL stays.
         pass
-
-
-class FastLink(Link):
-    def __init__(self, machine, pins, baud):
-        self._machine = machine
-        self._pins = pins
-        self._buf = bytearray(_CHUNK)
-        self._out = machine.UART(1, baud, tx=pins[0], rx=pins[1], txbuf=4096, rxbuf=1024)
-        self._poll = select.poll()
-        self._poll.register(self._out, select.POLLIN)
-
-    def read(self, timeout_ms):
-        if not self.wait(timeout_ms):
-            return b""
-        n = self._out.readinto(self._buf)
-        return bytes(self._buf[:n]) if n else b""
-
-    def close(self):
-        # The pins go back to the REPL, whose input has heard noise meanwhile.
-        self._out.deinit()
-        self._machine.UART(0, _REPL_BAUD, tx=self._pins[0], rx=self._pins[1])
-        repl = Link()
-        while repl.read(0):
-            pass

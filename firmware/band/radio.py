@@ -34,7 +34,7 @@ class Radio:
         self.handler_errors = 0
         self.late_scans = 0
 
-    def _start(self):
+    def start(self):
         if not self._on:
             # The controller starts on its public address: rotate() always follows.
             self._ble.active(True)
@@ -61,7 +61,7 @@ class Radio:
 
     def rotate(self, rotating_id):
         # New ID and new address in one step. False leaves the band silent.
-        self._start()
+        self.start()
         self.stop()
         before = self._address()
         for _ in range(_TRIES):
@@ -94,7 +94,7 @@ class Radio:
 
     def open_window(self):
         # One finite, passive scan; the radio listens all through it.
-        self._start()
+        self.start()
         if self._scanning:
             # The last one never ended: count it, stop it, and do not feed the watchdog for it.
             self.late_scans += 1
@@ -127,7 +127,7 @@ class Radio:
     def works(self):
         # Self-test: a scan starts, and the address can be changed.
         try:
-            self._start()
+            self.start()
             self.stop()
             before = self._address()
             self._ble.config(addr_mode=_NON_RESOLVABLE)

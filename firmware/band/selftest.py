@@ -6,13 +6,15 @@ import os
 from wire import bluezone, log, mac, records
 from wire.compat import const
 
-from .ring import BandLog
+from .bandlog import BandLog
+from .openslots import OpenSlots
 
 IDS = const(1)
 HMAC = const(2)
 LOG = const(4)
 RADIO = const(8)
 KEYS = const(16)
+SEAL = const(32)
 
 # From the vectors made with the Android release's generator: base key 00 01 .. 1F, slots 0, 1
 # and 95 of day 0.
@@ -24,6 +26,11 @@ _SLOTS = (
 )
 # RFC 4231, case 2.
 _HMAC = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+# RFC 9180, A.1.1: an ephemeral key's halves.
+_SEAL = (
+    "52c4a758a802cd8b936eceea314432798d5baf2d7e9235dc084ab1b9cfa2f736",
+    "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431",
+)
 # 2026-01-01: any time that the clock chip cannot have by chance.
 _SOME_UTC_S = 1767225600
 _ADV_US = const(100000)
@@ -43,12 +50,23 @@ def hmac_right():
     return made == bytes.fromhex(_HMAC)
 
 
+def seal_right():
+    from .x25519 import BASE, Ladder
+
+    ladder = Ladder(bytes.fromhex(_SEAL[0]), BASE)
+    while not ladder.step(8):
+        pass
+    return ladder.result == bytes.fromhex(_SEAL[1])
+
+
 def run(band):
     failed = 0
     if not ids_right():
         failed |= IDS
     if not hmac_right():
         failed |= HMAC
+    if not seal_right():
+        failed |= SEAL
     if band.log.fault:
         failed |= LOG
     if not band.radio.works():
@@ -81,9 +99,10 @@ def ring_works(flash):
     flash.ioctl(6, 0)
     buf = bytearray(log.SLOT_BYTES)
     wrong = 0
+    kept = None
     for start in range(3):
-        ring = BandLog(flash, store, _log_id)
-        ring.mount(1 + start // 2, start, start == 1)
+        ring = BandLog(flash, store, _log_id, OpenSlots())
+        ring.mount(1 + start // 2, kept if start == 1 else None)
         for number in range(3):
             ring.ready(start)
             record = records.mark(records.DOCK, 0, number, start)
@@ -91,6 +110,7 @@ def ring_works(flash):
             ring.read(ring.head - 1, buf)
             wrong += bytes(buf[: log.RECORD_BYTES]) != record
         wrong += ring.fault
+        kept = ring.keep()
     # A header, two key groups and nine records.
     return not wrong and ring.head == 1 + 2 * log.GROUP_SLOTS + 9
 
@@ -144,6 +164,7 @@ def parts(machine, esp32, bluetooth):
 
     yield "ids", ids_right()
     yield "hmac", hmac_right()
+    yield "seal", seal_right()
     scratch = esp32.Partition.find(type=1, label="scratch")
     try:
         yield "ring", bool(scratch) and ring_works(scratch[0])

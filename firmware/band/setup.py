@@ -6,6 +6,7 @@
 import binascii
 import hashlib
 import json
+import struct
 import sys
 
 from wire import enrol
@@ -63,11 +64,11 @@ def look(esp32):
     serial = (store.get_blob("serial") or b"").decode()
     found = esp32.Partition.find(type=1, label="bandkeys")
     loaded = bool(found) and BandKeys(found[0]).load()
-    lasting = [store.get_blob(name) for name in ("dock_key", "receipt_key")]
+    lasting = [store.get_blob(name) for name in ("dock", "receipt_key", "authority")]
     if serial and loaded and None not in lasting:
         keys = "whole"
     else:
-        keys = "half" if serial or loaded or lasting != [None, None] else "none"
+        keys = "half" if serial or loaded or set(lasting) != {None} else "none"
     try:
         manifest = _sha256("manifest.json")
     except OSError:
@@ -83,19 +84,26 @@ def look(esp32):
     )
 
 
-def provision(esp32, serial, day, base_key, dock_key, receipt_key):
-    # Make a blank band one of ours. Keys as hex; day: whole days since 1970 of the base key.
-    # The check is made from what reads back.
+def provision(
+    esp32, serial, day, base_key, dock_key, receipt_key, group, generation, authority, signer
+):
+    # Make a blank band one of ours. Keys as hex; day: whole days since 1970 of the base key; group
+    # and generation: whose key the dock key was made of; authority and signer: number of the key
+    # (1 byte) and the public key, to seal the log to and to check updates with ("": none). The
+    # check is made from what reads back.
     store = Store(esp32.NVS("zoneband"))
     flash = _partition(esp32, "bandkeys")
     BandKeys(flash).provision(day, binascii.unhexlify(base_key))
-    store.put_blob("dock_key", binascii.unhexlify(dock_key))
+    store.put_blob("dock", struct.pack("<HB", group, generation) + binascii.unhexlify(dock_key))
     store.put_blob("receipt_key", binascii.unhexlify(receipt_key))
+    store.put_blob("authority", binascii.unhexlify(authority))
+    if signer:
+        store.put_blob("signer", binascii.unhexlify(signer))
     keys = BandKeys(flash)
     whole = keys.load()
     slot_key, next_day_key = keys.stand()
-    dock, receipt = (store.get_blob(name) or b"" for name in ("dock_key", "receipt_key"))
-    check = enrol.check(serial, slot_key, next_day_key, dock, receipt)
+    dock, receipt = (store.get_blob(name) or b"" for name in ("dock", "receipt_key"))
+    check = enrol.check(serial, slot_key, next_day_key, dock[3:], receipt)
     store.put_blob("check", check)
     # The serial last: a band is provisioned when it has one.
     store.put_blob("serial", serial.encode())

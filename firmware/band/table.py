@@ -1,5 +1,6 @@
 # Slots of open encounters, found by ID; every array is allocated once.
 
+import os
 from array import array
 
 from wire.compat import const
@@ -13,6 +14,8 @@ _BUCKETS = const(512)
 NONE = -1
 _NONE = const(-1)
 _COUNT_MAX = const(65535)
+_PROVEN = const(3)
+_KNOCKS = const(512)
 
 
 class Table:
@@ -38,6 +41,11 @@ class Table:
         self.type = bytearray(slots)
         self.evicted = 0
         self.open = 0
+        self._hand = 0
+        # While the table is full an ID must have been seen before to come in: 16 bits of each of
+        # the last some hundred that knocked, at a place that nobody outside can foretell.
+        self._knocked = array("H", [0] * _KNOCKS)
+        self._multiplier = os.urandom(1)[0] | 129
 
     def find(self, buf, at):
         # The open slot of the ID at buf[at:], or NONE.
@@ -55,7 +63,7 @@ class Table:
 
     def claim(self, buf, at, rssi):
         # A new slot for the ID at buf[at:], or NONE when all others are stronger.
-        slot = self._take_free(rssi)
+        slot = self._take_free(buf, at, rssi)
         if slot < 0:
             return _NONE
         base = slot * ID
@@ -91,16 +99,11 @@ class Table:
                 if rssi > _NEAR:
                     self.near[slot] += 1
 
-    def _take_free(self, rssi):
-        # A full table gives up its weakest, if that is weaker than the newcomer: so a flood of
-        # forged IDs cannot wash a near neighbour out unless it comes as near. What was seen
-        # once or twice goes first.
+    def _take_free(self, buf, at, rssi):
         slot = self._free
         if slot < 0:
             self.evicted += 1
-            slot = self._weakest(rssi, 3)
-            if slot < 0:
-                slot = self._weakest(rssi, _COUNT_MAX)
+            slot = self._victim(rssi) if self._knocks_again(buf, at) else _NONE
             if slot < 0:
                 return _NONE
             self.remove(slot)
@@ -108,12 +111,34 @@ class Table:
         self._free = self._next[slot]
         return slot
 
-    def _weakest(self, below, seen_less):
+    def _knocks_again(self, buf, at):
+        mixed = 0
+        for i in range(at, at + ID):
+            mixed = ((mixed ^ buf[i]) * self._multiplier + i - at) & 0x3FFFFF
+        place, print_ = mixed % _KNOCKS, mixed >> 6 | 1
+        if self._knocked[place] == print_:
+            return True
+        self._knocked[place] = print_
+        return False
+
+    def _victim(self, below):
+        # Of a full table. A flood of forged IDs, however near, must not wash real neighbours out:
+        # what was seen once or twice goes first, in turn, so that each has the same time to be
+        # seen again; then of what waits to be written the least seen; then what is weaker than
+        # the newcomer.
+        for _ in range(self.slots):
+            self._hand = (self._hand + 1) % self.slots
+            if self.count[self._hand] < _PROVEN:
+                return self._hand
+        least, seen = _NONE, _COUNT_MAX + 1
         weakest, level = _NONE, below
         for slot in range(self.slots):
-            if self.top[slot] < level and self.count[slot] < seen_less:
+            if self.held[slot]:
+                if self.count[slot] < seen:
+                    least, seen = slot, self.count[slot]
+            elif self.top[slot] < level:
                 weakest, level = slot, self.top[slot]
-        return weakest
+        return least if least >= 0 else weakest
 
     def remove(self, slot):
         base = slot * ID

@@ -18,16 +18,8 @@ from .messages import HELLO, HELLO_OK, PROOF, WELCOME
 
 PROTOCOL = const(2)
 
-# Flags.
-UTC_SET = const(1)
-UTC_SUSPECT = const(2)
-UTC_AHEAD = const(4)
-PROVISIONED = const(8)
-LOG_FAULT = const(16)
-LOCKED = const(32)
-
 _HELLO_OK = "<BB12sHBHI16s"
-_WELCOME = "<B12sBBBBIIIIIHHII32s"
+_WELCOME = "<B12sBBBBIIIIIHHII"
 
 
 def hello(salt: int) -> bytes:
@@ -92,10 +84,10 @@ def welcome(
     battery_mv: int,
     sectors: int,
     order: int,
-    mac: bytes,
 ) -> bytes:
     """A band's answer to a good PROOF: its state, what its log spans (cursors tail <= receipted <=
-    head; sectors: size of the ring), the number of its last order, and its own MAC (32 bytes)."""
+    head; sectors: size of the ring), the number of its last order. Its MAC (32 bytes) follows:
+    handshake.proof over the nonces and this."""
     return struct.pack(
         _WELCOME,
         WELCOME,
@@ -113,17 +105,16 @@ def welcome(
         battery_mv,
         sectors,
         order,
-        mac,
     )
 
 
 def read_welcome(
     payload: bytes,
-) -> "tuple[str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int, bytes]":
-    """The arguments of `welcome`. Raises ValueError."""
-    if len(payload) != struct.calcsize(_WELCOME) or payload[0] != WELCOME:
+) -> "tuple[str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int]":
+    """The arguments of `welcome`, of a payload with its MAC. Raises ValueError."""
+    if len(payload) != struct.calcsize(_WELCOME) + 32 or payload[0] != WELCOME:
         raise ValueError("bad WELCOME")
-    f = struct.unpack(_WELCOME, payload)
+    f = struct.unpack(_WELCOME, payload[:-32])
     board = f[1].rstrip(b"\x00").decode()
     return (
         board,
@@ -138,5 +129,4 @@ def read_welcome(
         f[12],
         f[13],
         f[14],
-        f[15],
     )

@@ -5,7 +5,7 @@ and one more after each power loss. All other slots hold one record: 24 bytes an
 tag. A slot is programmed once and never again. Numbers are little-endian.
 
 Format 0 leaves the key group's sealed secret at zeros, and a tag is a CRC-32 and four zero
-bytes. Format 1 seals the secret and makes the tag an HMAC.
+bytes. Format 1 seals the secret, hides the records and makes the tag an HMAC: wire/sealing.py.
 """
 
 import binascii
@@ -48,7 +48,7 @@ def pack_header(fmt: int, key_id: int, log_id: int, sector: int) -> bytes:
 
 def unpack_header(slot: bytes) -> "tuple[int, int, int, int] | None":
     """(format, key_id, log_id, sector), or None when it is no whole header."""
-    if bytes(slot[:4]) != _HEADER_MAGIC:
+    if bytes(slot[:4]) != _HEADER_MAGIC or len(slot) != SLOT_BYTES:
         return None
     if struct.unpack("<I", slot[28:32])[0] != _crc(slot[:28]):
         return None
@@ -56,9 +56,14 @@ def unpack_header(slot: bytes) -> "tuple[int, int, int, int] | None":
     return fmt, key_id, log_id, sector
 
 
-def pack_group(boot_id: int, base_s: int, sealed: bytes) -> bytes:
-    """Key group (96 bytes); base_s is the run time that the records' times count from."""
-    body = struct.pack("<4sII80s", _GROUP_MAGIC, boot_id, base_s, sealed)
+def group_head(boot_id: int, base_s: int) -> bytes:
+    """The first 12 bytes of a key group; base_s is the run time that records' times count from."""
+    return struct.pack("<4sII", _GROUP_MAGIC, boot_id, base_s)
+
+
+def pack_group(head: bytes, sealed: bytes) -> bytes:
+    """Key group (96 bytes) of its head and the 80 bytes of its sealed secret."""
+    body = bytes(head) + bytes(sealed)
     return body + struct.pack("<I", _crc(body))
 
 

@@ -53,10 +53,6 @@ OLD_ORDER = const(12)
 BAD_UPDATE = const(13)
 OLD_UPDATE = const(14)
 
-# Kinds of CUE.
-CUE_DONE = const(1)
-CUE_ERROR = const(2)
-
 DATA_SLOTS = const(30)  # slots of 32 bytes in one DATA at most
 
 

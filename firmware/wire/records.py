@@ -1,7 +1,8 @@
 """Records of the band log, 24 bytes each, little-endian; byte 0 is the type.
 
 Times are run-time seconds since the key group's base (3 bytes, 194 days). Every mark starts
-with its type and time; an encounter starts with its type and the ID that was heard.
+with its type and time; an encounter starts with its type and the ID that was heard. Reading them
+is wire/readers.py: a band only writes, and its heap is small.
 """
 
 import struct
@@ -63,15 +64,6 @@ def _time3(at_s: int) -> bytes:
     return struct.pack("<I", at_s)[:3]
 
 
-def _get3(record: bytes, at: int) -> int:
-    return record[at] | record[at + 1] << 8 | record[at + 2] << 16
-
-
-def _check(record: bytes, kind: int) -> None:
-    if len(record) != 24 or record[0] != kind:
-        raise ValueError("not this record type")
-
-
 def encounter(
     rotating_id: bytes,
     start_s: int,
@@ -95,13 +87,6 @@ def encounter(
         rssi_max,
         shares | flags << 12,
     )
-
-
-def read_encounter(record: bytes) -> "tuple[bytes, int, int, int, int, int, int, int]":
-    """The arguments of `encounter`. Raises ValueError for another type."""
-    _check(record, ENCOUNTER)
-    _, rid, _, dur, count, mean, top, tail = struct.unpack("<B12s3sHHbbH", record)
-    return rid, _get3(record, 13), dur, count, mean, top, tail & 0xFFF, tail >> 12
 
 
 def clock(
@@ -130,24 +115,10 @@ def clock(
     )
 
 
-def read_clock(record: bytes) -> "tuple[int, int, int, int, int, int, int, int]":
-    """The arguments of `clock`. Raises ValueError for another type."""
-    _check(record, CLOCK)
-    _, _, ms, source, flags, utc, utc_ms, error, was, _ = struct.unpack("<B3sHBBIHHI4s", record)
-    return _get3(record, 1), ms, source, flags, utc, utc_ms, error, was
-
-
 def boot(at_s: int, reset_cause: int, clean: int, firmware: int, resets: int) -> bytes:
     """A start: machine.reset_cause(), whether the band had shut down cleanly, firmware
     version (major << 16 | minor << 8 | patch), resets since the log began."""
     return struct.pack("<B3sBBIH12s", BOOT, _time3(at_s), reset_cause, clean, firmware, resets, b"")
-
-
-def read_boot(record: bytes) -> "tuple[int, int, int, int, int]":
-    """The arguments of `boot`. Raises ValueError for another type."""
-    _check(record, BOOT)
-    _, _, cause, clean, firmware, resets, _ = struct.unpack("<B3sBBIH12s", record)
-    return _get3(record, 1), cause, clean, firmware, resets
 
 
 def health(
@@ -179,25 +150,10 @@ def health(
     )
 
 
-def read_health(record: bytes) -> "tuple[int, int, int, int, int, int, int, int, int]":
-    """The arguments of `health`. Raises ValueError for another type."""
-    _check(record, HEALTH)
-    _, _, a, b, c, d, e, mv, heap, seen = struct.unpack("<B3sHHHHHHII", record)
-    return _get3(record, 1), a, b, c, d, e, mv, heap, seen
-
-
 def mark(kind: int, at_s: int, value: int, number: int) -> bytes:
     """Dock (value BEGAN/ENDED), charge (BEGAN/ENDED, number: mV), state mark (value the state,
     number counts the issues so that two wearers in turn stay two), order, refusal or update."""
     return struct.pack("<B3sBI15s", kind, _time3(at_s), value, number, b"")
-
-
-def read_mark(record: bytes) -> "tuple[int, int, int, int]":
-    """The arguments of `mark`. Raises ValueError for another type."""
-    if len(record) != 24 or record[0] not in (DOCK, STATE, CHARGE, ORDER, REFUSAL, UPDATE):
-        raise ValueError("not this record type")
-    kind, _, value, number, _ = struct.unpack("<B3sBI15s", record)
-    return kind, _get3(record, 1), value, number
 
 
 def loss(at_s: int, reason: int, first: int, end: int) -> bytes:
@@ -205,21 +161,7 @@ def loss(at_s: int, reason: int, first: int, end: int) -> bytes:
     return struct.pack("<B3sBII11s", LOSS, _time3(at_s), reason, first, end, b"")
 
 
-def read_loss(record: bytes) -> "tuple[int, int, int, int]":
-    """The arguments of `loss`. Raises ValueError for another type."""
-    _check(record, LOSS)
-    _, _, reason, first, end, _ = struct.unpack("<B3sBII11s", record)
-    return _get3(record, 1), reason, first, end
-
-
 def new_key(at_s: int, half: int, day: int, key: bytes) -> bytes:
     """Half (0 or 1) of a new base key, 16 of its 32 bytes; day: UTC day since 1970 of its slot 0.
     Only a sealed log may hold it."""
     return struct.pack("<B3sBH16sB", NEW_KEY, _time3(at_s), half, day, key, 0)
-
-
-def read_new_key(record: bytes) -> "tuple[int, int, int, bytes]":
-    """The arguments of `new_key`. Raises ValueError for another type."""
-    _check(record, NEW_KEY)
-    _, _, half, day, key, _ = struct.unpack("<B3sBH16sB", record)
-    return _get3(record, 1), half, day, key

@@ -42,10 +42,12 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The authority's public key and its number (1 to 255)."""
+    """The authority's public keys of one number (1 to 255): X25519 to seal to, and Ed25519 that
+    signs updates, b"" when there is none."""
 
     number: int
     key: bytes
+    signing: bytes = b""
 
 
 def seal(public: PublicKey, kind: Kind, facts: dict[str, Any]) -> bytes:

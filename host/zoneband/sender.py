@@ -24,6 +24,7 @@ class Sender:
         self._turn = threading.Condition()
         self._turns = 0
         self._failed_at: float | None = None
+        self._keys_needed = False
         self.last = Sent()
         threading.Thread(target=self._main, name="sender", daemon=True).start()
 
@@ -37,6 +38,17 @@ class Sender:
             self._wanted.set()
             self._turn.wait_for(lambda: self._turns >= wanted or self._resting(), WAIT_S)
 
+    def need_keys(self) -> None:
+        """A band came whose group's key is not here: ask the server now, and wait a moment."""
+        self._keys_needed = True
+        self.nudge()
+
+    def fetch_orders(self, serial: str, after: int) -> None:
+        """Bring a band's orders behind a number into the spool, unless the server is known to
+        fail."""
+        if not self._resting():
+            Uploader(self._data, self._spool, self._station).fetch_orders(serial, after)
+
     def _resting(self) -> bool:
         return self._failed_at is not None and time.monotonic() - self._failed_at < REST_S
 
@@ -44,10 +56,11 @@ class Sender:
         while True:
             self._wanted.wait(REST_S)
             self._wanted.clear()
-            if self._resting() or not self._spool.counts()[0]:
+            if self._resting() or not (self._keys_needed or self._spool.counts()[0]):
                 self._end_turn()
                 continue
-            self.last = Uploader(self._data, self._spool, self._station).run(1)
+            needed, self._keys_needed = self._keys_needed, False
+            self.last = Uploader(self._data, self._spool, self._station).run(1, needed=needed)
             self._failed_at = time.monotonic() if self.last.problem else None
             self._end_turn()
 

@@ -1,12 +1,16 @@
 """The station's own durable store of what was pulled and is not yet at the server."""
 
 import hashlib
+import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband import batch as batches
+from zoneband.batch import BatchHeader
 from zoneband.station_db import StationDb
+from zoneband.wire import orders as order_wire
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -20,6 +24,12 @@ CREATE TABLE IF NOT EXISTS receipts (
 CREATE TABLE IF NOT EXISTS sealed (
     name TEXT PRIMARY KEY, kind INTEGER NOT NULL, serial TEXT NOT NULL, data BLOB NOT NULL,
     created_s INTEGER NOT NULL, ready INTEGER NOT NULL, sent_s INTEGER, refused TEXT);
+CREATE TABLE IF NOT EXISTS orders (
+    serial TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (serial, number));
+CREATE TABLE IF NOT EXISTS resend (
+    serial TEXT NOT NULL, log_id INTEGER NOT NULL, cursor INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (serial, log_id));
 """
 
 
@@ -44,7 +54,7 @@ class Sealed:
 
 
 class Spool(StationDb):
-    """Batches, sealed records and receipts."""
+    """Batches, sealed records, receipts and orders."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, _SCHEMA)
@@ -54,7 +64,7 @@ class Spool(StationDb):
         header = batches.unpack(data).header
         name = batches.name(data)
         with self._change() as db:
-            db.execute(
+            added = db.execute(
                 "INSERT OR IGNORE INTO batches VALUES (?,?,?,?,?,?,?,NULL,NULL)",
                 (
                     name,
@@ -66,14 +76,49 @@ class Spool(StationDb):
                     int(time.time()),
                 ),
             )
+            if added.rowcount:
+                self._pulled_again(db, header)
         return name
 
     def cursor(self, serial: str, log_id: int) -> int:
-        """Behind the last slot of this log that the spool has ever held, 0 when none."""
+        """Where the next pull of a log begins: behind the last slot that the spool has ever held, 0
+        when none; or at a place before, that the server could not use."""
         row = self._one(
             "SELECT MAX(end) FROM batches WHERE serial=? AND log_id=?", (serial, log_id)
         )
-        return row[0] or 0
+        held = row[0] or 0
+        again = self._all("SELECT cursor FROM resend WHERE serial=? AND log_id=?", (serial, log_id))
+        return min(held, again[0][0]) if again else held
+
+    # --- what must come again -----------------------------------------------------------------
+
+    def add_resend(self, name: str, cursor: int) -> None:
+        """The server needs a log, of which it has a batch, again from a cursor on: what came was
+        altered or missing there. Raises ValueError for no cursor."""
+        if type(cursor) is not int or not 0 <= cursor < 1 << 32:
+            raise ValueError("no cursor")
+        with self._change() as db:
+            db.execute(
+                "INSERT INTO resend SELECT serial, log_id, ?, ? FROM batches WHERE name=? "
+                "ON CONFLICT DO UPDATE SET cursor=MIN(cursor, excluded.cursor), "
+                "last=MAX(last, excluded.last)",
+                (cursor, cursor, name),
+            )
+
+    def _pulled_again(self, db: sqlite3.Connection, header: BatchHeader) -> None:
+        # A newer pull has come so far; what the band needs no more cannot come.
+        log = header.serial, header.log_id
+        db.execute(
+            "UPDATE resend SET cursor=? WHERE serial=? AND log_id=? AND cursor BETWEEN ? AND ?",
+            (header.end, *log, header.first, header.end - 1),
+        )
+        db.execute(
+            "UPDATE resend SET cursor=MAX(cursor, ?) WHERE serial=? AND log_id=?",
+            (header.receipted, *log),
+        )
+        db.execute("DELETE FROM resend WHERE serial=? AND log_id=? AND cursor>last", log)
+
+    # --- what waits for the server ------------------------------------------------------------
 
     def has_other_log(self, serial: str, log_id: int) -> bool:
         """Whether another log of this serial was docked here before."""
@@ -96,6 +141,10 @@ class Spool(StationDb):
     def data(self, name: str) -> bytes:
         """Bytes of a batch."""
         return self._one("SELECT data FROM batches WHERE name=?", (name,))[0]
+
+    def serial(self, name: str) -> str:
+        """Whose log a batch is of."""
+        return self._one("SELECT serial FROM batches WHERE name=?", (name,))[0]
 
     def sent(self, name: str) -> None:
         """The server has it."""
@@ -133,6 +182,27 @@ class Spool(StationDb):
                 "UPDATE receipts SET delivered_s=? WHERE serial=? AND log_id=? AND upto<=?",
                 (int(time.time()), receipt.serial, receipt.log_id, receipt.upto),
             )
+
+    # --- orders -------------------------------------------------------------------------------
+
+    def add_orders(self, serial: str, orders: Iterable[bytes]) -> None:
+        """Keep orders of the server for a band's next dock. Raises ValueError for bytes that are
+        none."""
+        rows = [(serial, order_wire.number_of(order), order) for order in orders]
+        with self._change() as db:
+            db.executemany("INSERT OR REPLACE INTO orders VALUES (?,?,?)", rows)
+
+    def orders(self, serial: str, after: int = 0) -> list[bytes]:
+        """Orders for a band with a number above `after`, oldest first."""
+        rows = self._all(
+            "SELECT data FROM orders WHERE serial=? AND number>? ORDER BY number", (serial, after)
+        )
+        return [row[0] for row in rows]
+
+    def drop_orders(self, serial: str, upto: int) -> None:
+        """Forget the orders up to a number: the band is past them."""
+        with self._change() as db:
+            db.execute("DELETE FROM orders WHERE serial=? AND number<=?", (serial, upto))
 
     # --- sealed records -----------------------------------------------------------------------
 

@@ -30,8 +30,9 @@ class Tracer:
             )
         self._token = token
 
-    def ask(self, method: str, path: str, **values: Any) -> Any:
-        """JSON answer of one call."""
+    def ask(self, method: str, path: str, unknown: str | None = None, **values: Any) -> Any:
+        """JSON answer of one call. unknown: what to say when the server does not know what the path
+        names; None: it names a band."""
         try:
             with upload.client(self._url, self._token, self._ca) as http:
                 answer = http.request(method, path, **values)
@@ -42,7 +43,7 @@ class Tracer:
                 )
             ) from error
         if answer.status_code == 404:
-            raise UserError(_("The server knows no such band."), ExitCode.NOTHING)
+            raise UserError(unknown or _("The server knows no such band."), ExitCode.NOTHING)
         if answer.status_code in (401, 403):
             raise UserError(_("The server refuses this token."))
         if answer.status_code in (400, 422):

@@ -13,15 +13,18 @@ import httpx2
 
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
+from zoneband.groups import GroupKeys
 from zoneband.i18n import _
 from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
+from zoneband.wire import orders as order_wire
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 TRIES = 5
 TIMEOUT_S = 30.0
+ORDERS_S = 3.0  # as long as a dock waits for its band's orders
 
 
 @dataclass
@@ -112,9 +115,10 @@ class _SealedItem:
 
 
 class _BatchItem:
-    def __init__(self, spool: Spool, name: str) -> None:
+    def __init__(self, spool: Spool, name: str, orders: "_Orders") -> None:
         self._spool = spool
         self._name = name
+        self._orders = orders
         self.place = f"batches/{name}"
 
     def data(self) -> bytes:
@@ -132,6 +136,9 @@ class _BatchItem:
                 mac = bytes.fromhex(receipt["mac"])
                 log_id, first, upto = (int(receipt[k]) for k in ("log_id", "first", "upto"))
                 self._spool.add_receipt(Receipt(receipt["serial"], log_id, first, upto, mac))
+            if body.get("resend") is not None:
+                self._spool.add_resend(self._name, body["resend"])
+            self._orders.came(self._spool.serial(self._name), body)
         except (ValueError, TypeError, KeyError):
             return False
         self._spool.sent(self._name)
@@ -139,6 +146,38 @@ class _BatchItem:
 
     def refuse(self, why: str) -> None:
         self._spool.refused(self._name, why)
+
+
+class _Orders:
+    """Orders that the server gave. One of them may be a new dock key, of a group's key that is not
+    here yet: they go into the spool only with the server's newest keys."""
+
+    def __init__(self, spool: Spool, groups: GroupKeys, station: Station) -> None:
+        self._spool = spool
+        self._groups = groups
+        self._station = station
+        self._new: dict[str, dict[int, bytes]] = {}
+
+    def came(self, serial: str, body: dict[str, Any]) -> None:
+        """Orders in an answer. Raises ValueError, TypeError, KeyError for what are none."""
+        given = [bytes.fromhex(order) for order in body.get("orders", [])]
+        known = set(self._spool.orders(serial))
+        new = {order_wire.number_of(order): order for order in given if order not in known}
+        self._new.setdefault(serial, {}).update(new)
+
+    def settle(self, http: httpx2.Client, needed: bool) -> None:
+        """Ask for the group keys if they are needed or old, and keep the orders. What the server
+        does not give now it gives later."""
+        new = {serial: orders for serial, orders in self._new.items() if orders}
+        if not (new or needed or self._groups.stale()):
+            return
+        try:
+            if not self._groups.fetch(http, self._station):
+                return
+        except (httpx2.HTTPError, OSError):
+            return
+        for serial, orders in new.items():
+            self._spool.add_orders(serial, orders.values())
 
 
 class Uploader:
@@ -155,21 +194,47 @@ class Uploader:
         self._spool = spool
         self._station = station
         self._sleep = sleep
+        self._groups = GroupKeys(data)
 
-    def run(self, tries: int = TRIES, progress: Callable[[int, int], None] | None = None) -> Sent:
-        """Send all that waits; a problem that stays ends the run and is named."""
+    def run(
+        self,
+        tries: int = TRIES,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        needed: bool = False,
+    ) -> Sent:
+        """Send all that waits; a problem that stays ends the run and is named. Group keys are asked
+        for when they are an hour old, or needed: a band came whose key is not here."""
         done = Sent()
+        orders = _Orders(self._spool, self._groups, self._station)
         # Enrolments before logs: a log of a band that the server does not know gets no receipt.
         items = [_SealedItem(self._spool, record) for record in self._spool.waiting_sealed()]
-        items += [_BatchItem(self._spool, name) for name in self._spool.waiting()]
+        items += [_BatchItem(self._spool, name, orders) for name in self._spool.waiting()]
         with client(self._station.server, self._station.token, self._station.ca) as http:
             for n, item in enumerate(items):
                 if not self._send(http, item, tries, done):
                     break
                 if progress:
                     progress(n + 1, len(items))
+            if needed or not done.problem:
+                orders.settle(http, needed)
         done.waiting = self._spool.counts()[0]
         return done
+
+    def fetch_orders(self, serial: str, after: int) -> None:
+        """Bring a band's orders behind number `after` into the spool: one question that waits for
+        ORDERS_S at most. Where the server does not answer, the spool stays as it is."""
+        orders = _Orders(self._spool, self._groups, self._station)
+        try:
+            with client(self._station.server, self._station.token, self._station.ca) as http:
+                answer = http.get(
+                    f"/v1/bands/{quote(serial)}/orders", params={"after": after}, timeout=ORDERS_S
+                )
+                if answer.status_code == 200:
+                    orders.came(serial, answer.json())
+                    orders.settle(http, needed=False)
+        except (httpx2.HTTPError, ValueError, TypeError, KeyError, AttributeError):
+            return
 
     def _send(self, http: httpx2.Client, item: "_Item", tries: int, done: Sent) -> bool:
         path = f"/v1/stations/{quote(self._station.name, safe='')}/{item.place}"

@@ -29,7 +29,7 @@ def _street(bands: int, count: int, reset_on_open: bool = False) -> Iterator[tup
             for n in range(bands):
                 key = bytes([n + 1] * 32)
                 facts = Provision(
-                    f"ZB-{n:04d}-0000", _START // 86400, key, key, key,
+                    f"ZB-{n:04d}-0000", _START // 86400, key, None, key,
                     issued_utc_s=_START, filled=count,
                 )  # fmt: skip
                 band = sim.add_band(facts.serial, float(n), 0.0, facts)
@@ -43,6 +43,7 @@ def _dock_s(bands: int) -> float:
     """Plug to the last done-cue of some bands at once."""
     from zoneband.dock.job import DockJob, DockResult
     from zoneband.dock.ports import SETTLE_S
+    from zoneband.sim.keys import dock_key
     from zoneband.spool import Spool
 
     with _street(bands, _COUNT, reset_on_open=True) as (sim, root, found):
@@ -54,7 +55,7 @@ def _dock_s(bands: int) -> float:
 
         def dock(port: str) -> None:
             time.sleep(SETTLE_S)
-            results.append(DockJob(port, spool, "st", True).run())
+            results.append(DockJob(port, spool, "st", True, dock_key).run())
 
         threads = [threading.Thread(target=dock, args=(port,)) for port in ports]
         for thread in threads:
@@ -80,11 +81,12 @@ def _pull(port: str, baud: int) -> tuple[int, float]:
     """(bytes of slots, seconds) of pulling all of a log at a speed."""
     from zoneband.dock.link import REPL_BAUD, Link
     from zoneband.dock.session import BandSession
+    from zoneband.sim.keys import dock_key
 
     link = Link(port)
     try:
-        session = BandSession(link)
-        hello = session.hello()
+        session = BandSession(link, dock_key)
+        hello = session.greet()
         if baud != REPL_BAUD:
             assert session.speed(baud)
         took = 0

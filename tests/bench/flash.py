@@ -18,18 +18,19 @@ def log_cost() -> dict[str, float]:
     from support import MemoryNvs, NorFlash
 
     sys.path.insert(0, str(Path(__file__).parents[2] / "firmware"))
-    from band.ring import BandLog
+    from band.bandlog import BandLog
+    from band.openslots import OpenSlots
     from band.store import Store
     from wire import records
 
     with tempfile.TemporaryDirectory() as folder:
         flash = NorFlash(str(Path(folder) / "log.bin"), 384)
-        log = BandLog(flash, Store(MemoryNvs()), lambda: 1)
-        log.mount(1, 0, False)
+        log = BandLog(flash, Store(MemoryNvs()), lambda: 1, OpenSlots())
+        log.mount(1)
         for n in range(_COUNT):
             log.ready(n)
             log.append(records.mark(records.DOCK, 1, 0, n))
-            log.prepare()
+            log.prepare(n)
     return {
         "log_bytes_per_slot_byte": flash.programmed / (_COUNT * 32),
         "log_erases_per_124": flash.erases / (_COUNT / 124),

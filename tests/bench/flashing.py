@@ -161,8 +161,8 @@ def clear() -> dict[str, float]:
     made: list[BandKeys] = []
     seen: list[str] = []
 
-    def make_keys() -> BandKeys:
-        made.append(make())
+    def make_keys(group: int, generation: int, group_key: bytes) -> BandKeys:
+        made.append(make(group, generation, group_key))
         return made[-1]
 
     with _shop() as shop, tempfile.TemporaryDirectory() as temporary:

@@ -23,7 +23,7 @@ def _crowd(count: int, loss: float, realtime: bool = False) -> Iterator[Any]:
         with Simulation(Path(folder), 1, _START, realtime, loss) as sim:
             for n in range(count):
                 facts = Provision(
-                    f"ZB-{n:04d}-0000", _START // 86400, _key(n), _key(n), _key(n),
+                    f"ZB-{n:04d}-0000", _START // 86400, _key(n), None, _key(n),
                     issued_utc_s=_START,
                 )  # fmt: skip
                 sim.add_band(facts.serial, n * _AWAY_M, 0.0, facts)
@@ -41,11 +41,11 @@ def _heard(sim: Any) -> list[dict[int, list[tuple[int, int]]]]:
 
     owner = {rid: n for n in range(len(sim.bands)) for rid in bluezone.day_ids(_key(n))}
     found: list[dict[int, list[tuple[int, int]]]] = []
-    for band in sim.bands:
+    for n, band in enumerate(sim.bands):
         begun_s = band.power_on_us // 1_000_000
         spans: dict[int, list[tuple[int, int]]] = {}
         image = (band.directory / "bandlog.bin").read_bytes()
-        for run_s, fields in flash_encounters(image):
+        for run_s, fields in flash_encounters(image, f"ZB-{n:04d}-0000", _key(n)):
             start_s = begun_s + run_s
             spans.setdefault(owner[fields[0]], []).append((start_s, start_s + fields[2]))
         found.append(spans)

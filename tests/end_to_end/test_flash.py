@@ -23,6 +23,7 @@ from zoneband.flash.keys import BandKeys
 from zoneband.flash.keys import make as make_keys
 from zoneband.inventory import State
 from zoneband.seal import Kind
+from zoneband.sim.keys import dock_key
 from zoneband.sim.rom import RomFaults
 from zoneband.sim.simulation import Hardware
 from zoneband.sim.workshop import PASSPHRASE, Workshop
@@ -69,11 +70,11 @@ def test_a_blank_board_becomes_a_tested_band_that_the_server_can_enrol(
     assert serials.read(result.serial or "") == result.serial
     assert result.mac == ":".join(f"{byte:02x}" for byte in board.mac)
     assert result.tests == {
-        "ids": True, "hmac": True, "ring": True, "radio": True,
+        "ids": True, "hmac": True, "seal": True, "ring": True, "radio": True,
         "clock_chip": None, "power_chip": None, "cue": None,
     }  # fmt: skip
     band = shop.greet(port)
-    assert (band.serial, band.provisioned, band.board) == (result.serial, True, "devkitc")
+    assert (band.serial, band.board) == (result.serial, "devkitc")
     assert band.sectors == 381
     [facts] = enrolments(shop, result.serial or "")
     assert facts["board"] == "devkitc" and facts["role"] == "band"
@@ -165,7 +166,7 @@ def test_the_band_in_the_air_is_the_one_that_was_enrolled(shop: Workshop, slot: 
     result = shop.flash(port)
     [facts] = enrolments(shop, result.serial or "")
     shop.inventory.ask(result.serial or "", ISSUE)
-    docked = DockJob(str(port), shop.spool, "st", True, inventory=shop.inventory).run()
+    docked = DockJob(str(port), shop.spool, "st", True, dock_key, inventory=shop.inventory).run()
     assert docked.outcome == "done", docked
     shop.tray.pull(slot)
     sent: list[bytes] = []
@@ -265,7 +266,7 @@ def test_a_half_provisioned_band_gets_new_keys(shop: Workshop, slot: int) -> Non
     board = shop.tray.add()
     port = shop.tray.put(slot, board)
     shop.flash(port, steps=("image", "table", "app"))
-    cut = make_keys()
+    cut = make_keys(1, 1, bytes(32))
     from zoneband.flash.repl import Repl, get_attention, restart
 
     get_attention(str(port))
@@ -315,8 +316,8 @@ def test_a_board_with_another_bands_keys_is_a_copy(shop: Workshop, slot: int) ->
 def test_a_computer_whose_random_numbers_repeat_makes_no_second_band(
     shop: Workshop, slot: int
 ) -> None:
-    def same() -> BandKeys:
-        return make_keys(lambda n: bytes(n))
+    def same(group: int, generation: int, group_key: bytes) -> BandKeys:
+        return make_keys(group, generation, group_key, lambda n: bytes(n))
 
     from zoneband.flash.job import FlashJob
     from zoneband.flash.plan import Plan

@@ -20,8 +20,10 @@ from zoneband.handout.handout import Handout
 from zoneband.handout.person import Person
 from zoneband.inventory import State
 from zoneband.server.parse import parse
+from zoneband.sim import keys
+from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import VirtualBand
-from zoneband.wire import records
+from zoneband.wire import readers, records
 
 WORDS = (
     "--name", "Lê Thị Hoa", "--birth-year", "1950", "--commune", "26740", "--read-by", "Bình",
@@ -40,6 +42,7 @@ def wearer(name: str) -> Person:
 def handout(street: Street, tmp_path: Path) -> Handout:
     """The hand-out at the street's station."""
     authority.make(tmp_path, "correct horse battery")
+    keys.give(tmp_path)
     return Handout(tmp_path, street.utc)
 
 
@@ -48,8 +51,8 @@ def state(street: Street, band: VirtualBand) -> int:
     port = street.sim.plug(band)
     street.sim.run_on()
     link = Link(port)
-    session = BandSession(link)
-    found = session.hello().state
+    session = BandSession(link, dock_key)
+    found = session.greet().state
     session.bye()
     link.close()
     street.sim.hold()
@@ -63,9 +66,9 @@ def marks(street: Street, band: VirtualBand) -> list[tuple[int, int]]:
     for name in street.spool.waiting():
         batch = batches.unpack(street.spool.data(name))
         if batch.header.serial == band.name:
-            for placed in parse(batch).records:
+            for placed in parse(batch, street.opener(band)).records:
                 if placed.record[0] == records.STATE:
-                    _, _, value, number = records.read_mark(placed.record)
+                    _, _, value, number = readers.read_mark(placed.record)
                     found[placed.sector, placed.slot] = (value, number)
     return [found[place] for place in sorted(found)]
 
@@ -165,7 +168,7 @@ def test_a_dock_without_an_inventory_changes_no_state(street: Street, handout: H
     handout.issue(band.name, wearer("Nguyễn Thị Yến"))
     port = street.sim.plug(band)
     street.sim.run_on()
-    result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+    result = DockJob(port, street.spool, "st", True, dock_key, utc=street.utc).run()
     street.sim.hold()
     assert result.outcome == Outcome.DONE.value
     assert street.inventory.wish(band.name) is not None

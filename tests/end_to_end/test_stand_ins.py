@@ -9,6 +9,7 @@ import pytest
 from street import Street
 from zoneband.dock.link import Link
 from zoneband.dock.session import BandSession
+from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import Reset
 
 TRAPS = {
@@ -95,8 +96,8 @@ def boot_id(street: Street) -> tuple[int, int]:
     band = street.bands[0]
     link = Link(street.sim.plug(band))
     street.sim.run_on()
-    session = BandSession(link)
-    session.hello()
+    session = BandSession(link, dock_key)
+    session.greet()
     pair = session.clock()
     session.bye()
     link.close()

@@ -19,9 +19,10 @@ from zoneband.dock.link import Link, LinkLost
 from zoneband.dock.ports import SETTLE_S
 from zoneband.dock.session import BandSession, NoBand, Refused
 from zoneband.server.parse import parse
+from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import Provision, Reset, Simulation
 from zoneband.spool import Spool
-from zoneband.wire import messages, records
+from zoneband.wire import messages, orders, readers, records
 
 
 def test_two_bands_meet_and_each_has_the_other_in_its_log(street: Street) -> None:
@@ -127,7 +128,7 @@ def test_a_port_that_pulls_en_when_it_opens_loses_nothing(street: Street) -> Non
     port = street.sim.plug(band)
     street.sim.run_on()
     time.sleep(SETTLE_S)
-    result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+    result = DockJob(port, street.spool, "st", True, dock_key, utc=street.utc).run()
     assert result.outcome == Outcome.DONE.value
     assert band.stats.starts == 2
     found = street.heard(band)
@@ -140,11 +141,17 @@ def test_a_session_moves_to_a_faster_uart_and_gives_the_pins_back(street: Street
     band = street.bands[0]
     port = street.sim.plug(band)
     street.sim.run_on()
-    fast = DockJob(port, street.spool, "st", True, baud=921_600, utc=street.utc).run()
+    fast = DockJob(port, street.spool, "st", True, dock_key, baud=921_600, utc=street.utc).run()
     assert fast.outcome == Outcome.DONE.value
     assert fast.slots > 12
     assert sum(f[2] for f in street.heard(band)) > 3200
-    # The REPL has its pins and its speed again.
+    # The REPL has its pins and its speed again: once an order lets anybody in.
+    link = Link(port)
+    session = BandSession(link, dock_key)
+    session.greet()
+    session.order(orders.pack(bytes([1, 2] * 16), band.name, 1, orders.UNLOCK))
+    session.bye()
+    link.close()
     done = subprocess.run(
         [sys.executable, "-m", "mpremote", "connect", port, "exec", "print(6 * 7)"],
         capture_output=True,
@@ -158,13 +165,13 @@ def test_a_line_too_poor_for_the_speed_goes_on_at_the_old_one(street: Street) ->
     port = street.sim.plug(street.bands[0])
     street.sim.run_on()
     link = Link(port)
-    session = BandSession(link)
-    session.hello()
+    session = BandSession(link, dock_key)
+    session.greet()
     link.set_baud = lambda baud, real=link.set_baud: real(9600 if baud > 115_200 else baud)  # type: ignore[method-assign]
     assert session.speed(921_600) is False
     assert session.self_test() == 0
     with pytest.raises(Refused):
-        session._ask(messages.one(messages.SPEED, 0, 12_345), messages.OK)
+        session.ask(messages.one(messages.SPEED, 0, 12_345), messages.OK)
     session.bye()
     link.close()
 
@@ -180,7 +187,7 @@ def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled
         street.sim.run_on()
         timer = threading.Timer(pause_s, lambda: street.sim.unplug(band))
         timer.start()
-        result = DockJob(port, street.spool, "st", True, utc=street.utc).run()
+        result = DockJob(port, street.spool, "st", True, dock_key, utc=street.utc).run()
         timer.join()
         assert result.outcome != Outcome.DONE.value
         assert result.message
@@ -214,7 +221,7 @@ def test_real_mpremote_gets_in_and_out(street: Street) -> None:
 
 def test_a_foreign_device_and_a_port_that_is_none_are_told_apart(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    result = DockJob("/dev/does-not-exist", spool, "st", True).run()
+    result = DockJob("/dev/does-not-exist", spool, "st", True, dock_key).run()
     assert result.outcome == Outcome.NO_BAND.value and result.message
     master, slave = pty.openpty()
     tty.setraw(slave)
@@ -230,7 +237,7 @@ def test_a_foreign_device_and_a_port_that_is_none_are_told_apart(tmp_path: Path)
     link = Link(os.ttyname(slave))
     try:
         with pytest.raises(NoBand):
-            BandSession(link).hello(1.5)
+            BandSession(link, dock_key).hello(1.5)
     finally:
         stop.set()
         thread.join()
@@ -244,8 +251,8 @@ def test_a_session_refuses_what_it_may_not_do(street: Street) -> None:
     port = street.sim.plug(street.bands[0])
     street.sim.run_on()
     link = Link(port)
-    session = BandSession(link, lambda: street.utc() + 21 * 86_400)
-    greeting = session.hello()
+    session = BandSession(link, dock_key, lambda: street.utc() + 21 * 86_400)
+    greeting = session.greet()
     with pytest.raises(Refused) as refused:
         session.set_clock(5)
     assert refused.value.reason == messages.CLOCK_JUMP
@@ -256,7 +263,7 @@ def test_a_session_refuses_what_it_may_not_do(street: Street) -> None:
     with pytest.raises(Refused):
         session.pull(greeting.log_id ^ 1, 0, lambda cursor, slots: None)
     assert session.self_test() == 0
-    assert session.hello().state == records.ISSUED
+    assert session.greet().state == records.ISSUED
     session.bye()
     link.close()
     with pytest.raises(LinkLost):
@@ -293,17 +300,17 @@ def test_health_marks_tell_drops_resets_battery_and_heap(street: Street) -> None
     for name in street.spool.waiting():
         batch = batches.unpack(street.spool.data(name))
         if batch.header.serial == band.name:
-            for placed in parse(batch).records:
+            for placed in parse(batch, street.opener(band)).records:
                 marks.setdefault(placed.record[0], []).append(placed.record)
-    health = [records.read_health(record) for record in marks[records.HEALTH]]
+    health = [readers.read_health(record) for record in marks[records.HEALTH]]
     assert len(health) == 2
     for _, evicted, unwritten, refused, errors, late, mv, heap_low, sightings in health:
         assert evicted == unwritten == refused == errors == late == 0
         assert mv == 3900 and heap_low > 10_000 and sightings > 500
-    boots = [records.read_boot(record) for record in marks[records.BOOT]]
+    boots = [readers.read_boot(record) for record in marks[records.BOOT]]
     assert [boot[4] for boot in boots] == [0, 1]  # resets since run time was lost
-    charges = [records.read_mark(record)[2] for record in marks[records.CHARGE]]
+    charges = [readers.read_mark(record)[2] for record in marks[records.CHARGE]]
     # It was plugged in while it started; then it was worn, then docked again.
     assert charges == [records.ENDED, records.BEGAN]
-    docks = [records.read_mark(record)[2] for record in marks[records.DOCK]]
+    docks = [readers.read_mark(record)[2] for record in marks[records.DOCK]]
     assert docks == [records.BEGAN, records.ENDED, records.BEGAN]

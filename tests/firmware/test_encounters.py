@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from band import sleep
 from band.encounters import Encounters
 from support import run_in_vm
 from wire import bluezone
@@ -92,11 +93,11 @@ def test_open_encounters_pass_through_a_sleep() -> None:
     for who in range(60):
         for t in range(who % 5 + 1):
             rig.see(who, -50 - who, 100 + t)
-    kept = rig.table.pack_open(48, rig.write)
+    kept = sleep.pack_open(rig.table, 48, rig.write)
     assert len(rig.written) == 12
     assert len(kept) <= 48 * 36
     after = Table()
-    after.table.unpack_open(kept)
+    sleep.unpack_open(after.table, kept)
     after.see(0, -50, 110)
     after.table.flush(200, after.write)
     assert len(after.written) == 48
@@ -107,6 +108,7 @@ def test_open_encounters_pass_through_a_sleep() -> None:
 def test_the_handler_allocates_nothing_in_the_vm() -> None:
     code = """
 import micropython
+from band import sleep
 from band.encounters import Encounters
 from band.radio import Radio
 from band.config import Config
@@ -118,7 +120,7 @@ class Ble:
 
 ble, table = Ble(), Encounters(256)
 radio = Radio(ble, Config("none"), table, lambda: 1234)
-radio._start()
+radio.start()
 data = memoryview(bluezone.beacon(b"abcdefghijkl"))
 other = memoryview(b"\\x02\\x01\\x06\\x03\\x03\\x6f\\xfd")
 report = (1, memoryview(b"123456"), 2, -61, data)

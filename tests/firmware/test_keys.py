@@ -124,6 +124,59 @@ def test_power_cut_at_every_place_of_a_change_of_sector(tmp_path: Path) -> None:
         assert again.id_at(at(DAY + 1, 9), at(DAY + 1, 9)) == oracle(DAY + 1, 9)
 
 
+@pytest.mark.parametrize("used", [2, 40, 62, 64])
+def test_power_cut_at_every_byte_of_a_change_of_the_base_key(tmp_path: Path, used: int) -> None:
+    other, now = bytes(reversed(BASE)), at(DAY, 70)
+    new_ids = bluezone.day_ids(other)
+    old = [bluezone.id_of(key) for key in secrets_before(DAY, 71)]
+    cuts = range(0, 4600, 1 if used < 60 else 61)
+    for cut in cuts:
+        path = tmp_path / "k.bin"
+        path.unlink(missing_ok=True)
+        flash, keys = fresh(path)
+        for slot in range(1, used - 1):
+            keys.id_at(at(DAY, slot), at(DAY, slot))
+        assert keys._free == used
+        flash.cut_after = cut
+        done = False
+        try:
+            keys.renew(now, other)
+            done = True
+        except PowerCut:
+            pass
+        flash.cut_after = -1
+        again = BandKeys(flash)
+        assert again.load(), cut
+        found = again.id_at(now, now)
+        assert found in (new_ids[70], oracle(DAY, 70)), cut
+        if done:
+            assert found == new_ids[70]
+        if found == new_ids[70]:
+            image = path.read_bytes()
+            windows = {bluezone.id_of(image[i : i + 32]) for i in range(len(image) - 31)}
+            assert not windows & {*old, *new_ids[:70]}, cut
+            assert (
+                again.id_at(at(DAY + 1, 3), at(DAY + 1, 3))
+                == bluezone.day_ids(bluezone.next_day_key(other))[3]
+            )
+        if done:
+            break
+    assert done
+
+
+def test_a_band_has_64_base_keys_and_no_more(tmp_path: Path) -> None:
+    flash, keys = fresh(tmp_path / "k.bin")
+    for turn in range(63):
+        keys.renew(at(DAY, 0), bytes([turn]) * 32)
+    again = BandKeys(flash)
+    assert again.load()
+    assert again.id_at(at(DAY, 1), at(DAY, 1)) == bluezone.day_ids(bytes([62]) * 32)[1]
+    with pytest.raises(OverflowError):
+        again.renew(at(DAY, 0), BASE)
+    again.erase()
+    assert not BandKeys(flash).load()
+
+
 def test_a_blank_or_damaged_partition_is_no_key(tmp_path: Path) -> None:
     assert not BandKeys(NorFlash(str(tmp_path / "blank.bin"), 2)).load()
     flash, _ = fresh(tmp_path / "k.bin")

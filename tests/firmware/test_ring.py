@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from band import logread
-from band.ring import BandLog
+from band.bandlog import BandLog
+from band.openslots import OpenSlots
 from band.store import Store
 from support import MemoryNvs, NorFlash, PowerCut
-from wire import log, receipt, records
+from wire import log, readers, receipt, records
 
 KEY = b"k" * 32
 SERIAL = "ZB-TEST-0001"
@@ -27,10 +28,11 @@ class Rig:
         self.log = self.boot(False)
 
     def boot(self, known: bool) -> BandLog:
+        kept = self.log.keep() if known else None
         if not known:
             self.boots += 1
-        self.log = BandLog(self.flash, Store(self.nvs), lambda: 0xC0FFEE)
-        self.log.mount(self.boots, 0, known)
+        self.log = BandLog(self.flash, Store(self.nvs), lambda: 0xC0FFEE, OpenSlots())
+        self.log.mount(self.boots, kept if known else None)
         return self.log
 
     def add(self, n: int) -> None:
@@ -49,7 +51,7 @@ class Rig:
                 record = bytes(buf[:24])
                 tag = log.tag_open(ring.log_id, sector, slot, record)
                 if slot and bytes(buf[24:]) == tag and record[0] == records.DOCK:
-                    out.append(records.read_mark(record)[3])
+                    out.append(readers.read_mark(record)[3])
             cursor += 1
         return out
 
@@ -89,14 +91,14 @@ def cut_everywhere(tmp_path: Path, before: int, steps: int, erased: int = 0) -> 
         rig = Rig(path)
         for n in range(before):
             rig.add(n)
-            rig.log.prepare()
+            rig.log.prepare(0)
         rig.flash.cut_after = total
         done = before
         try:
             for n in range(before, before + steps):
                 rig.add(n)
                 done = n + 1
-                rig.log.prepare()
+                rig.log.prepare(0)
         except PowerCut:
             pass
         else:
@@ -129,7 +131,7 @@ def test_a_full_ring_drops_the_oldest_and_says_what(rig: Rig) -> None:
     lost: list[tuple[int, int]] = []
     for n in range(700):
         rig.add(n)
-        rig.log.prepare()
+        rig.log.prepare(0)
         lost += rig.log.take_lost()
     found = rig.numbers()
     assert found == list(range(found[0], 700))
@@ -212,24 +214,42 @@ def test_a_pull_from_mid_sector_gets_header_and_groups(rig: Rig) -> None:
     assert logread.preamble(rig.log, 128) == []
 
 
-def test_the_last_clock_mark_is_found_again(rig: Rig) -> None:
-    assert logread.last_clock(rig.log) is None
-    base = rig.log.ready(50)
-    rig.log.append(records.clock(50 - base, 0, records.SOURCE_RUNNING, 0, 1_800_000_000, 0, 0, 0))
-    for n in range(150):
-        rig.add(n)
-    rig.boot(False)
-    assert logread.last_clock(rig.log) == (50, 1, 1_800_000_000)
-
-
 def test_bytes_and_erases_per_record_stay_within_their_bars(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "log.bin", sectors=64)
     count = 124 * 60
     for n in range(count):
         rig.add(n)
-        rig.log.prepare()
+        rig.log.prepare(0)
     assert rig.flash.programmed / (count * 32) <= 1.04
     assert rig.flash.erases / (count / 124) <= 1.02
+
+
+class WornFlash(NorFlash):
+    """Flash in which one place takes nothing any more."""
+
+    worn = (-1, -1)  # block, byte
+
+    def writeblocks(self, block: int, buf: bytes, offset: int = 0) -> None:
+        super().writeblocks(block, buf, offset)
+        if self.worn[0] == block and offset <= self.worn[1] < offset + len(buf):
+            super().writeblocks(block, bytes(len(buf)), offset)
+
+
+@pytest.mark.parametrize(
+    ("at", "lost"), [(10 * 32, (10, 11)), (5, (0, 128)), (70, (0, 128)), (128, (4, 5))]
+)
+def test_what_the_flash_does_not_take_is_declared_lost(
+    tmp_path: Path, at: int, lost: tuple[int, int]
+) -> None:
+    flash = WornFlash(str(tmp_path / "log.bin"), 4)
+    flash.worn = (0, at)
+    log_ = BandLog(flash, Store(MemoryNvs()), lambda: 77, OpenSlots())
+    log_.mount(1)
+    for n in range(20):
+        log_.ready(n)
+        log_.append(records.mark(records.DOCK, 1, 0, n))
+    assert log_.take_lost() == [(records.LOST_UNREADABLE, *lost)]
+    assert not log_.fault
 
 
 def test_sectors_go_21_days_of_run_time_after_they_were_full(tmp_path: Path) -> None:

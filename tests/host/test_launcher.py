@@ -125,8 +125,8 @@ def test_a_wheel_holds_the_shared_formats_and_the_firmware(tmp_path: Path) -> No
     where = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(where)
     done = subprocess.run(
-        [sys.executable, "-c", "from zoneband.wire import frames; from zoneband.sim import band;"
-         "print(frames.__file__, (band.FIRMWARE / 'main.py').exists())"],
+        [sys.executable, "-c", "from zoneband.wire import frames; from zoneband.flash import app;"
+         "print(frames.__file__, (app.FIRMWARE / 'main.py').exists())"],
         capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(where)},
     )  # fmt: skip
     assert done.stdout.split() == [str(where / "zoneband/wire/frames.py"), "True"], done.stderr

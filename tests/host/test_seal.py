@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -110,6 +111,80 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         authority.unlock(tmp_path / "elsewhere", PASSPHRASE)
     with pytest.raises(UserError, match="public key is missing"):
         authority.current(tmp_path / "elsewhere")
+
+
+def unsigned(data: Path) -> PublicKey:
+    """An authority as an earlier program made it: without a signing key."""
+    made = authority.make(data, PASSPHRASE)
+    (data / "authority" / "key-1.sign.private.json").unlink()
+    old = PublicKey(made.number, made.key)
+    path = data / "authority" / "key-1.public.json"
+    path.write_text(json.dumps(authority.as_json(old)))
+    return old
+
+
+def test_the_signing_key_rests_encrypted_and_opens_with_the_same_passphrase(tmp_path: Path) -> None:
+    authority.make(tmp_path, PASSPHRASE)
+    made = authority.make(tmp_path, PASSPHRASE)
+    private = authority.signing_key(tmp_path, PASSPHRASE)
+    public = Ed25519PublicKey.from_public_bytes(authority.current(tmp_path).signing)
+    public.verify(private.sign(b"update"), b"update")
+    assert public.public_bytes_raw() == made.signing
+    raw = private.private_bytes_raw()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert raw not in data and raw.hex().encode() not in data
+    assert (tmp_path / "authority" / "key-2.sign.private.json").stat().st_mode & 0o077 == 0
+    with pytest.raises(UserError, match="passphrase is wrong"):
+        authority.signing_key(tmp_path, PASSPHRASE + "r")
+
+
+def test_a_private_key_does_not_open_under_anothers_name(tmp_path: Path) -> None:
+    authority.make(tmp_path, PASSPHRASE)
+    folder = tmp_path / "authority"
+    (folder / "key-1.sign.private.json").replace(folder / "key-1.private.json")
+    with pytest.raises(UserError, match="passphrase is wrong"):
+        authority.unlock(tmp_path, PASSPHRASE)
+
+
+def test_an_authority_without_a_signing_key_gets_one_for_its_newest_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = unsigned(tmp_path)
+    with pytest.raises(UserError, match="authority init"):
+        authority.signing_key(tmp_path, PASSPHRASE)
+    from zoneband.cli.authority import init
+
+    monkeypatch.setenv("ZONEBAND_PASSPHRASE", PASSPHRASE + "r")
+    with pytest.raises(UserError, match="passphrase is wrong"):
+        init(tmp_path)
+    assert authority.public_keys(tmp_path) == [old]
+    monkeypatch.setenv("ZONEBAND_PASSPHRASE", PASSPHRASE)
+    init(tmp_path)
+    assert "no other key was made" in capsys.readouterr().out
+    [new] = authority.public_keys(tmp_path)
+    assert new.key == old.key
+    assert authority.signing_key(tmp_path, PASSPHRASE).public_key().public_bytes_raw() == (
+        new.signing
+    )
+    init(tmp_path)
+    assert [key.number for key in authority.public_keys(tmp_path)] == [1, 2]
+
+
+def test_a_station_learns_a_signing_key_later_but_not_another_one(tmp_path: Path) -> None:
+    signing = PublicKey(1, PUBLIC.key, b"s" * 32)
+    assert authority.trust(tmp_path, PUBLIC)
+    assert authority.trust(tmp_path, signing)
+    assert not authority.trust(tmp_path, PUBLIC)
+    with pytest.raises(UserError, match="nothing was changed"):
+        authority.trust(tmp_path, PublicKey(1, PUBLIC.key, b"x" * 32))
+    assert authority.current(tmp_path) == signing
+    facts = authority.as_json(signing)
+    assert authority.public_of(facts) == signing
+    for bad in ("00", "x" * 64, 7, None):
+        with pytest.raises(ValueError):
+            authority.public_of(facts | {"signing_key": bad})
 
 
 # --- at the server -----------------------------------------------------------------------------

@@ -304,7 +304,7 @@ def test_many_small_batches_become_few_files(bench: Bench, tmp_path: Path) -> No
 
 def test_every_endpoint_says_what_it_does(bench: Bench) -> None:
     paths = bench.http.get("/openapi.json").json()["paths"]
-    assert len(paths) == 11
+    assert len(paths) == 16
     for path, verbs in paths.items():
         for verb, facts in verbs.items():
             assert len(facts["description"]) > 15, (verb, path)

@@ -117,6 +117,31 @@ def test_a_server_that_is_down_costs_nothing(spool: Spool, tmp_path: Path) -> No
     assert (done.sent, done.waiting) == (3, 0)
 
 
+@pytest.mark.parametrize("resend, cursor", [(None, 19), (7, 7), (900, 19)])
+def test_the_next_pull_begins_where_the_server_asks_for_it(
+    spool: Spool, tmp_path: Path, resend: int | None, cursor: int
+) -> None:
+    names = spool.waiting()
+    assert spool.cursor(A, 77) == 19
+    answers: list[Answer] = [
+        (201, {}, json.dumps({"batch": name, "receipt": None, "resend": resend}).encode())
+        for name in names[:1]
+    ]
+    done, _ = send(spool, Scripted(answers).url, tmp_path)
+    assert (done.sent, done.waiting) == (3, 0)
+    assert spool.cursor(A, 77) == cursor
+
+
+@pytest.mark.parametrize("resend", ["soon", -1, 1e300, float("inf"), {}, 1 << 40])
+def test_a_strange_place_to_pull_from_is_no_answer(
+    spool: Spool, tmp_path: Path, resend: object
+) -> None:
+    name = spool.waiting()[0]
+    body = json.dumps({"batch": name, "receipt": None, "resend": resend}).encode()
+    done, _ = send(spool, Scripted([(201, {}, body)] * 2).url, tmp_path, tries=2)
+    assert done.sent == 0 and spool.cursor(A, 77) == 19
+
+
 def test_a_slow_server_is_given_up_and_asked_again_later(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

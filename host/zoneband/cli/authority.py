@@ -26,7 +26,8 @@ def root() -> None:
     """The health authority's keys."""
 
 
-def _choose(file: Path | None) -> str:
+def _choose(file: Path | None, known: bool = False) -> str:
+    # known: one that is in use already.
     passphrase = passphrases.find(file)
     if passphrase is None:
         if not sys.stdin.isatty():
@@ -34,6 +35,8 @@ def _choose(file: Path | None) -> str:
                 _("Give --passphrase-file FILE, or set {name}.").format(name=passphrases.VARIABLE),
                 ExitCode.USAGE,
             )
+        if known:
+            return passphrases.ask(_("The authority's passphrase"))
         passphrase = passphrases.ask(_("A passphrase for the private key"))
         if passphrases.ask(_("The same again")) != passphrase:
             raise UserError(_("These are two different passphrases."), ExitCode.USAGE)
@@ -47,18 +50,31 @@ def _choose(file: Path | None) -> str:
 
 @app.command("init", help=_("Make the authority's key pair, or the next one."))
 def init(data: Data = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Make a key pair; stations seal to the newest."""
+    """Make key pairs; stations seal to the newest. A newest number that an earlier program made
+    without a signing key only gets that."""
     where = data_dir(data)
-    key = authority.make(where, _choose(passphrase_file))
+    lacking = authority.lacks_signing(where)
+    if lacking is None:
+        key = authority.make(where, _choose(passphrase_file))
+    else:
+        key = authority.add_signing(where, _choose(passphrase_file, known=True))
     folder = authority.directory(where)
     if as_json:
         print(json.dumps(authority.as_json(key) | {"folder": str(folder)}))
         return
-    print(_("Key {number} is made in {folder}.").format(number=key.number, folder=folder))
+    if lacking is None:
+        print(_("Key {number} is made in {folder}.").format(number=key.number, folder=folder))
+    else:
+        print(
+            _("Key {number} had no signing key: it has one now, and no other key was made.").format(
+                number=key.number
+            )
+        )
     print(
         _(
-            "Keep a copy of key-{number}.private.json and its passphrase in another place: without "
-            "them nothing that is sealed from now on can ever be read."
+            "Keep a copy of key-{number}.private.json and key-{number}.sign.private.json and their "
+            "passphrase in another place: without them nothing that is sealed from now on can ever "
+            "be read, and no update be signed."
         ).format(number=key.number)
     )
     print(
@@ -86,7 +102,7 @@ def show(data: Data = None, as_json: Json = False) -> None:
         print(json.dumps([authority.as_json(key) for key in keys]))
     else:
         for key in keys:
-            print(f"{key.number:3d}  {key.key.hex()}")
+            print(f"{key.number:3d}  {key.key.hex()}  {key.signing.hex()}".rstrip())
     if not keys:
         raise UserError(_("No public key of the authority is known here."), ExitCode.NOTHING)
 

@@ -4,7 +4,6 @@ import csv
 import json
 import sys
 from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated
 
 import typer
@@ -18,8 +17,7 @@ from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.inventory import BandRow, Inventory, State
-
-_VIETNAM = timezone(timedelta(hours=7))
+from zoneband.localtime import day_and_time
 
 
 def command(
@@ -78,7 +76,7 @@ def _table(rows: list[BandRow]) -> Table:
             row.board,
             row.firmware,
             _state(row),
-            _local(row.docked_s),
+            "" if row.docked_s is None else day_and_time(row.docked_s),
             battery,
             fill,
             Text(_enrolment(row.enrolment)),
@@ -104,9 +102,3 @@ def _state(row: BandRow) -> Text:
 
 def _enrolment(state: str) -> str:
     return {"waiting": _("waits"), "sent": _("sent")}.get(state, state)
-
-
-def _local(utc_s: int | None) -> str:
-    if utc_s is None:
-        return ""
-    return datetime.fromtimestamp(utc_s, UTC).astimezone(_VIETNAM).strftime("%d/%m %H:%M")

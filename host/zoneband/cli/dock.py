@@ -14,10 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from zoneband import station as stations
+from zoneband import updates
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.dock import ports
+from zoneband.dock.greeting import Hello
 from zoneband.dock.job import DockJob, DockResult, Outcome
 from zoneband.errors import ExitCode, UserError
+from zoneband.groups import GroupKeys
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
 from zoneband.sender import Sender
@@ -37,9 +40,14 @@ class _Line:
     total: int = 0
     began: float = field(default_factory=time.monotonic)
     result: DockResult | None = None
+    update: str = ""  # version that goes to the band now
+    share: float = 0.0  # of it that the band has
 
     def progress(self, serial: str, here: int, total: int) -> None:
         self.serial, self.here, self.total = serial, here, total
+
+    def updating(self, serial: str, version: str, share: float) -> None:
+        self.serial, self.update, self.share = serial, version, share
 
 
 class Station:
@@ -51,6 +59,7 @@ class Station:
         self._baud = baud
         self.spool = Spool(stations.directory(data))
         self._inventory = Inventory(stations.directory(data))
+        self._groups = GroupKeys(data)
         self._settings = stations.load(data)
         self.vouched = stations.clock_vouched(data)
         self.lines: dict[str, _Line] = {}
@@ -90,13 +99,29 @@ class Station:
             self.spool,
             name,
             self.vouched,
+            self._key_of,
             line.progress,
             deliver,
             baud=self._baud,
             inventory=self._inventory,
+            fetch_orders=self._fetch_orders,
+            find_update=lambda board, version: updates.find(self._data, board, version),
+            updating=line.updating,
         )
         time.sleep(ports.SETTLE_S)
         line.result = job.run()
+
+    def _key_of(self, band: Hello) -> bytes | None:
+        key = self._groups.of_band(band)
+        if key is None and self._sender is not None:
+            # Its group may be new here, or its key.
+            self._sender.need_keys()
+            key = self._groups.of_band(band)
+        return key
+
+    def _fetch_orders(self, serial: str, after: int) -> None:
+        if self._sender is not None:
+            self._sender.fetch_orders(serial, after)
 
     def _deliver(self) -> None:
         if self._sender is not None:
@@ -137,7 +162,13 @@ class Station:
         result = line.result
         battery = f"{result.battery_mv / 1000:.2f} V" if result and result.battery_mv else ""
         share = 100 if result and not line.total else line.here * 100 // max(1, line.total)
-        if result is None:
+        if result is None and line.update:
+            # The dock is done already: this goes on as long as the band stays.
+            share = round(line.share * 100)
+            done = _("Done – take the band off")
+            update = _("or leave it for the update to {version}").format(version=line.update)
+            state = Text(f"✓ {done}, {update}", "bold green")
+        elif result is None:
             spent = max(0.001, time.monotonic() - line.began)
             speed = f" {line.here * 32 / spent / 1000:.1f} kB/s" if line.here else ""
             state = Text(_("Reading…") + speed, "bold cyan")

@@ -60,10 +60,10 @@ def command(
     code = (directory / "registration-code").read_text().strip()
     print(_("Stations elsewhere register with the code {code}").format(code=code), flush=True)
     if not private:
-        print(
-            _("Locked: enrolments and persons are kept sealed until the passphrase is given."),
-            flush=True,
+        text = _(
+            "Locked: enrolments, persons and logs are kept sealed until the passphrase is given."
         )
+        print(text, flush=True)
     uvicorn.run(
         application,
         host=host,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoneband import serials
+from zoneband import authority, serials
 from zoneband.cli.options import Data, data_dir
+from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.wire import handshake
 
 if TYPE_CHECKING:
     from zoneband.sim.tray import Tray
@@ -30,16 +32,34 @@ def up(
     count: Annotated[int, typer.Argument(min=1, max=100)],
     realtime: Annotated[bool, typer.Option(help=_("Keep to the wall clock."))] = False,
     seed: Annotated[int, typer.Option(help=_("Seed of radio and random bytes."))] = 1,
+    data: Data = None,
 ) -> None:
-    """Start bands a metre apart."""
+    """Start bands a metre apart, of this station's group where it has one."""
+    from zoneband.sim import keys
     from zoneband.sim.simulation import Provision, Simulation
 
+    where = data_dir(data)
+    groups = GroupKeys(where)
+    if not groups.load():
+        keys.give(where)
+    group, generation, group_key = groups.current()
+    known = authority.public_keys(where)
     start_s = int(time.time())
     with tempfile.TemporaryDirectory(prefix="zoneband-sim") as folder:
         with Simulation(Path(folder), seed, start_s, realtime) as sim:
             for n in range(count):
-                base, dock, receipt = (secrets.token_bytes(32) for _k in range(3))
-                facts = Provision(serials.make(), start_s // 86400, base, dock, receipt)
+                base, receipt = (secrets.token_bytes(32) for _k in range(2))
+                serial = serials.make()
+                facts = Provision(
+                    serial,
+                    start_s // 86400,
+                    base,
+                    handshake.dock_key(group_key, serial),
+                    receipt,
+                    authority=known[-1] if known else keys.AUTHORITY,
+                    group=group,
+                    generation=generation,
+                )
                 band = sim.add_band(facts.serial, float(n), 0.0, facts)
                 print(facts.serial, sim.plug(band), flush=True)
             sim.run_on()
@@ -63,6 +83,7 @@ def tray(
 ) -> None:
     """Plug blank boards into slots; a slot's number and Enter swaps its board for a blank one."""
     from zoneband.flash import board as boards
+    from zoneband.sim import keys
     from zoneband.sim.rom import RomFaults
     from zoneband.sim.simulation import Simulation
     from zoneband.sim.tray import Tray as VirtualTray
@@ -74,6 +95,7 @@ def tray(
         with Simulation(Path(scratch), seed, int(time.time())) as sim:
             made = VirtualTray(folder, sim, kind)
             image = made.make_image()
+            keys.give(folder / "data")
             sim.run_on()
             for slot in range(1, count + 1):
                 faults = RomFaults(damage_block=5) if slot in (faulty or []) else None

@@ -1,7 +1,6 @@
 """`zoneband trace`: whom a case met."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +11,7 @@ from zoneband import serials
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
-
-_VIETNAM = timezone(timedelta(hours=7))
+from zoneband.localtime import day_and_time
 
 
 def command(
@@ -42,11 +40,6 @@ def command(
         if not as_json:
             print(_("No contact is known in this span."))
         raise typer.Exit(ExitCode.NOTHING)
-
-
-def local(utc_s: int) -> str:
-    """Date and clock time in Vietnam."""
-    return datetime.fromtimestamp(utc_s, UTC).astimezone(_VIETNAM).strftime("%d/%m %H:%M")
 
 
 def table(found: dict[str, Any]) -> Table:
@@ -80,8 +73,8 @@ def table(found: dict[str, Any]) -> Table:
         view.add_row(
             c["serial"] + holder,
             wearer,
-            local(c["first_s"]),
-            local(c["last_s"]),
+            day_and_time(c["first_s"]),
+            day_and_time(c["last_s"]),
             f"{c['near_min']:.0f}",
             f"{c['total_min']:.0f}",
             f"{c['rssi_max']} dBm",

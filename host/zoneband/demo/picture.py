@@ -5,7 +5,6 @@ the tracing server answered (heard, near), so that a reader can compare them by 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from html import escape
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from rich.text import Text
 
 from zoneband.demo.story import Story
 from zoneband.i18n import _
+from zoneband.localtime import local
 
 WINDOW_S = 300
-_VIETNAM = timezone(timedelta(hours=7))
 _LEFT, _TOP, _ROW, _WIDE = 250, 70, 58, 820
 
 
@@ -37,7 +36,7 @@ class Row:
 
 def local_time(utc_s: int) -> str:
     """Clock time in Vietnam, as HH:MM."""
-    return datetime.fromtimestamp(utc_s, UTC).astimezone(_VIETNAM).strftime("%H:%M")
+    return local(utc_s).strftime("%H:%M")
 
 
 def _shade(metres: float | None) -> str:
@@ -113,7 +112,7 @@ def page(story: Story, rows: list[Row], path: Path) -> None:
         box(x, height - 40, 16, 16, fill, words)
         text(x + 22, height - 27, words, 'class="part"')
     title = _("Who met {name}?").format(name=story.case.name)
-    date = datetime.fromtimestamp(story.start_utc_s, UTC).astimezone(_VIETNAM)
+    date = local(story.start_utc_s)
     head = f"{title} – {date.strftime('%d/%m/%Y')}"
     intro = _("Upper bar: what happened. Lower bar: what the bands' logs say.")
     wide = _LEFT + _WIDE + 240

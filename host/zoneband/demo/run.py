@@ -9,7 +9,6 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,21 @@ from zoneband.demo.story import Actor, Story
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.errors import UserError
 from zoneband.flash.keys import BandKeys, enrolment
+from zoneband.groups import GroupKeys
 from zoneband.handout import consent
 from zoneband.handout.handout import Handout
 from zoneband.handout.person import Person, read
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
+from zoneband.localtime import local
 from zoneband.seal import Kind
 from zoneband.server.process import running
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader
+from zoneband.wire import handshake
 
-_VIETNAM = timezone(timedelta(hours=7))
 Say = Callable[[str], None]
 # Handing the bands out takes some seconds of the wall clock before the story begins.
 HAND_OUT_S = 120
@@ -60,6 +61,7 @@ class StoryRun:
         self._rng = random.Random(f"zoneband keys {story.seed}")
         self._bands: dict[str, VirtualBand] = {}
         self._docks: list[DockResult] = []
+        self._groups = GroupKeys(data)
 
     def run(self) -> Facts:
         """Live it; raises UserError when a part of it fails."""
@@ -71,6 +73,8 @@ class StoryRun:
             token = self._post(url, None, "/v1/stations", {"name": "demo"})["token"]
             settings = Station(url, "demo", token, None)
             stations.save(self._data, settings)
+            with upload.client(url, token, None) as http:
+                self._groups.fetch(http, settings)
             spool = Spool(stations.directory(self._data))
             self._inventory = Inventory(stations.directory(self._data))
             begin_s = story.start_utc_s - HAND_OUT_S
@@ -108,11 +112,23 @@ class StoryRun:
         story = self._story
         utc_s = story.start_utc_s - HAND_OUT_S
         handout = Handout(self._data, lambda: utc_s)
+        group, generation, group_key = self._groups.current()
         for actor in story.actors:
-            base, dock, receipt = (self._rng.randbytes(32) for _n in range(3))
-            keys = BandKeys(actor.serial, story.start_utc_s // 86400, base, dock, receipt)
+            base, receipt = (self._rng.randbytes(32) for _n in range(2))
+            dock = handshake.dock_key(group_key, actor.serial)
+            day = story.start_utc_s // 86400
+            keys = BandKeys(actor.serial, day, base, dock, receipt, group, generation)
             stay = actor.at(0)
-            facts = Provision(actor.serial, keys.base_day, base, dock, receipt)
+            facts = Provision(
+                actor.serial,
+                day,
+                base,
+                dock,
+                receipt,
+                authority=self._authority,
+                group=group,
+                generation=generation,
+            )
             band = sim.add_band(actor.serial, stay.x, stay.y, facts)
             self._bands[actor.serial] = band
             role = "venue" if actor.venue else "band"
@@ -169,8 +185,7 @@ class StoryRun:
                 where[actor.serial] = stay.place
 
     def _clock(self, moment: int) -> str:
-        at = datetime.fromtimestamp(self._story.start_utc_s + moment, UTC)
-        return at.astimezone(_VIETNAM).strftime("%H:%M")
+        return local(self._story.start_utc_s + moment).strftime("%H:%M")
 
     def _dock(
         self,
@@ -187,6 +202,7 @@ class StoryRun:
             spool,
             settings.name,
             True,
+            self._groups.of_band,
             deliver=lambda: (deliver.run(), None)[1],
             inventory=self._inventory,
             utc=lambda: self._story.start_utc_s - HAND_OUT_S + sim.now_s,
@@ -208,7 +224,7 @@ class StoryRun:
     def _trace(self, url: str) -> dict[str, Any]:
         token = (self._data / "server" / "tracer-token").read_text().strip()
         story = self._story
-        onset = datetime.fromtimestamp(story.start_utc_s, UTC).astimezone(_VIETNAM).date()
+        onset = local(story.start_utc_s).date()
         self._post(
             url, token, "/v1/cases", {"serial": story.case.serial, "onset": onset.isoformat()}
         )

@@ -11,14 +11,25 @@ from enum import Enum
 
 from zoneband import batch as batches
 from zoneband.batch import BatchHeader
+from zoneband.dock.greeting import (
+    Greeting,
+    Impostor,
+    Keys,
+    NoBand,
+    NoKey,
+    NotProvisioned,
+    Refused,
+)
 from zoneband.dock.link import REPL_BAUD, Link, LinkLost
-from zoneband.dock.session import BandSession, Chunks, ClockPair, Greeting, NoBand, Refused
+from zoneband.dock.session import BandSession, Chunks, ClockPair
+from zoneband.dock.update import offer
 from zoneband.errors import UserError
 from zoneband.handout import at_dock
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
+from zoneband.release import Bundle, Version
 from zoneband.spool import Spool
-from zoneband.wire import log, messages, records
+from zoneband.wire import log, messages, records, status
 
 # A batch holds whole sectors: below the upload's limit with room for the header.
 _SECTORS_PER_BATCH = 60
@@ -30,6 +41,7 @@ class Outcome(Enum):
     DONE = "done"
     NO_BAND = "no_band"
     NOT_PROVISIONED = "not_provisioned"
+    NO_KEY = "no_key"
     BROKEN_OFF = "broken_off"
     REFUSED = "refused"
     NO_ROOM = "no_room"
@@ -49,6 +61,7 @@ class DockResult:
     batches: int = 0
     clock_set: bool = False
     receipted: bool = False
+    orders: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Keys and values for a script."""
@@ -71,21 +84,32 @@ class DockJob:
         spool: Spool,
         station: str,
         vouched: bool,
+        keys: Keys,
         progress: Progress | None = None,
         deliver: Callable[[], None] | None = None,
         state: tuple[int, int] | None = None,
         baud: int = REPL_BAUD,
         utc: Callable[[], float] = time.time,
         inventory: Inventory | None = None,
+        fetch_orders: Callable[[str, int], None] = lambda serial, after: None,
+        find_update: Callable[[str, Version], Bundle | None] = lambda board, version: None,
+        updating: Callable[[str, str, float], None] = lambda serial, version, share: None,
     ) -> None:
-        """vouched: the station's clock may set the band's; deliver: uploads what waits, so that
-        the receipt can go back in this dock; state: (state, issue number) to put the band in;
-        baud: speed that the session moves to, where the band can; inventory: remembers the band,
-        and says what it is to become, unless state does."""
+        """vouched: the station's clock may set the band's; keys: dock keys of bands; deliver:
+        uploads what waits, so that the receipt can go back in this dock; fetch_orders: brings a
+        band's orders after a number into the spool, where the server can be reached; state: (state,
+        issue number) to put the band in; baud: speed that the session moves to, where the band can;
+        inventory: remembers the band, and says what it is to become, unless state does;
+        find_update: the update for a board and the version it has; updating: called with serial,
+        version and the share that the band has of it."""
         self._port = port
         self._spool = spool
         self._station = station
         self._vouched = vouched
+        self._keys = keys
+        self._fetch_orders = fetch_orders
+        self._find_update = find_update
+        self._updating = updating
         self._progress = progress or (lambda serial, here, total: None)
         self._deliver = deliver
         self._state = state
@@ -103,9 +127,21 @@ class DockJob:
         except LinkLost:
             result.message = _("This port cannot be opened. Is another program using it?")
             return result
-        session = BandSession(link, self._utc)
+        session = BandSession(link, self._keys, self._utc)
         try:
             self._dock(session, result)
+        except NotProvisioned:
+            result.outcome = Outcome.NOT_PROVISIONED.value
+            result.message = _("This band has no keys yet. Flash it again.")
+        except NoKey as error:
+            result.outcome, result.serial = Outcome.NO_KEY.value, error.serial
+            result.message = _(
+                "This band belongs to another group (number {group}): this station has no key for "
+                "it. Ask the authority to add the group here."
+            ).format(group=error.group)
+        except Impostor:
+            result.outcome = Outcome.REFUSED.value
+            result.message = _("This device only claims to be a band. Put it aside.")
         except NoBand:
             result.message = _("No band answers here. Is this the right device?")
         except Refused as refused:
@@ -125,14 +161,9 @@ class DockJob:
         return result
 
     def _dock(self, session: BandSession, result: DockResult) -> None:
-        band = session.hello()
+        band = session.greet()
         result.serial = band.serial or None
         result.battery_mv = band.battery_mv
-        if not band.provisioned:
-            result.outcome = Outcome.NOT_PROVISIONED.value
-            result.message = _("This band has no keys yet. Flash it again.")
-            _complain(session)
-            return
         if self._baud != REPL_BAUD:
             session.speed(self._baud)
         pair = session.clock()
@@ -141,12 +172,18 @@ class DockJob:
             self._deliver()
         result.receipted = self._receipt(session, band)
         if self._vouched:
-            try:
-                session.set_clock(min(65535, pair.error_ms + 50))
-                result.clock_set = True
-            except Refused:
+            result.clock_set = self._set_clock(session, pair)
+        result.orders = self._carry_orders(session, band, result)
+        if self._vouched:
+            # An order may have allowed what was refused before.
+            if not result.clock_set and result.orders:
+                result.clock_set = self._set_clock(session, pair)
+            if not result.clock_set:
                 result.tell(
-                    _("The band's clock is far from this computer's: it was left as it is.")
+                    _(
+                        "The band's clock is far from this computer's: it was left as it is. Only "
+                        "an order of the authority changes it."
+                    )
                 )
         else:
             result.tell(
@@ -163,10 +200,35 @@ class DockJob:
             session.set_state(*self._state)
         if self._inventory is not None:
             result.tell(at_dock.meet(self._inventory, session, band, self._state))
-        session.cue(messages.CUE_DONE)
-        session.bye()
+        if result.orders:
+            # What the band wrote about them, a new key too, need not wait for its next dock.
+            self._pull(session, session.greet(), pair)
+        session.cue(status.CUE_DONE)
         result.outcome = Outcome.DONE.value
         result.message = _("Done – take the band off")
+        self._update(session, band, result)
+        with contextlib.suppress(LinkLost):
+            session.bye()
+
+    def _update(self, session: BandSession, band: Greeting, result: DockResult) -> None:
+        # The dock is done: who takes the band off now only leaves this for the next one.
+        bundle = self._find_update(band.board, band.firmware)
+        if bundle is None:
+            return
+        version = ".".join(map(str, bundle.version))
+        try:
+            if offer(session, bundle, lambda share: self._updating(band.serial, version, share)):
+                result.tell(_("Updated to {version}.").format(version=version))
+        except LinkLost:
+            result.tell(
+                _("The update to {version} goes on at the next dock.").format(version=version)
+            )
+        except Refused:
+            result.tell(
+                _("The band refused the update to {version}: tell the engineers.").format(
+                    version=version
+                )
+            )
 
     def _pull(self, session: BandSession, band: Greeting, pair: ClockPair) -> None:
         first = max(self._spool.cursor(band.serial, band.log_id), band.receipted, band.tail)
@@ -218,6 +280,30 @@ class DockJob:
         self._spool.add(batches.pack(header, chunks))
         self._batches += 1
 
+    def _set_clock(self, session: BandSession, pair: ClockPair) -> bool:
+        try:
+            session.set_clock(min(65535, pair.error_ms + 50))
+        except Refused:
+            return False
+        return True
+
+    def _carry_orders(self, session: BandSession, band: Greeting, result: DockResult) -> int:
+        # How many the band has carried out.
+        self._fetch_orders(band.serial, band.order)
+        done = 0
+        for order in self._spool.orders(band.serial, band.order):
+            try:
+                session.order(order)
+            except Refused as refused:
+                if refused.reason == messages.OLD_ORDER:
+                    continue
+                result.tell(_("The band refused an order of the server: tell the authority."))
+                break
+            done += 1
+        if not done:
+            self._spool.drop_orders(band.serial, band.order)
+        return done
+
     def _receipt(self, session: BandSession, band: Greeting) -> bool:
         for receipt in self._spool.receipts(band.serial, band.log_id, band.receipted):
             try:
@@ -232,15 +318,15 @@ class DockJob:
 def _complain(session: BandSession) -> None:
     # The band itself shows that staff should look.
     with contextlib.suppress(LinkLost, Refused):
-        session.cue(messages.CUE_ERROR)
+        session.cue(status.CUE_ERROR)
         session.bye()
 
 
 def _refusal(reason: int) -> str:
     if reason == messages.FLASH_FAULT:
         return _("The band's memory is faulty. Take it out of use and issue another.")
-    if reason == messages.NOT_PROVISIONED:
-        return _("This band has no keys yet. Flash it again.")
+    if reason == messages.BAD_PROOF:
+        return _("The band has another key than this station. Ask the authority for an order.")
     if reason == messages.BAD_MESSAGE:
         return _("The band speaks another version. Update this program or the band.")
     return _("The band refused (reason {reason}). Plug it in again.").format(reason=reason)

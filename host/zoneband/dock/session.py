@@ -1,12 +1,23 @@
 """A station's side of a dock session."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zoneband.dock.greeting import (
+    Greeting,
+    Hello,
+    Impostor,
+    Keys,
+    NoBand,
+    NoKey,
+    NotProvisioned,
+    Refused,
+)
 from zoneband.dock.link import REPL_BAUD, Link, LinkLost
-from zoneband.wire import frames, log, messages
+from zoneband.wire import frames, handshake, hello, log, messages
 
 HELLO_S = 5.0
 ANSWER_S = 2.0
@@ -14,46 +25,7 @@ TRIES = 5
 WINDOW = 4
 # From the band's answer to its UART at the new speed.
 _SETTLE_S = 0.06
-
-
-class NoBand(Exception):
-    """Nothing that speaks Zoneband answered."""
-
-
-class Refused(Exception):
-    """The band refused; `reason` is one of wire.messages."""
-
-    def __init__(self, reason: int) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Greeting:
-    """Who a band says it is; cursors as in wire.messages.hello_ok."""
-
-    serial: str
-    board: str
-    firmware: tuple[int, int, int]
-    state: int
-    log_id: int
-    boot_id: int
-    tail: int
-    head: int
-    receipted: int
-    flags: int
-    battery_mv: int
-    sectors: int
-
-    @property
-    def provisioned(self) -> bool:
-        """Whether it has a serial and keys."""
-        return bool(self.flags & messages.PROVISIONED)
-
-    @property
-    def fill_percent(self) -> int:
-        """Share of the ring that waits for a receipt."""
-        return (self.head - self.receipted) * 100 // (self.sectors * log.SLOTS)
+_WELCOME_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,64 +46,127 @@ Chunks = list[tuple[int, bytes]]
 
 
 class BandSession:
-    """One session over one link. Raises NoBand, Refused or LinkLost."""
+    """One session over one link. Raises NoBand, Refused or LinkLost, and before the band has
+    proved itself what `greet` names."""
 
-    def __init__(self, link: Link, utc: Callable[[], float] = time.time) -> None:
+    def __init__(self, link: Link, keys: Keys, utc: Callable[[], float] = time.time) -> None:
         self._link = link
+        self._keys = keys
         self._utc = utc
+        self._channel: handshake.Channel | None = None
 
-    def hello(self, timeout_s: float = HELLO_S) -> Greeting:
-        """Greet until the band answers; noise and a starting board's text are passed over."""
+    def greet(self, timeout_s: float = HELLO_S) -> Greeting:
+        """Greet until the band answers, and prove each to the other. Raises NotProvisioned, NoKey,
+        Impostor too."""
         deadline = time.monotonic() + timeout_s
+        while True:
+            band = self.hello(max(0.0, deadline - time.monotonic()))
+            if not band.provisioned:
+                raise NotProvisioned
+            key = self._keys(band)
+            if key is None:
+                raise NoKey(band.group, band.serial)
+            found = self._prove(band, key)
+            if found is not None:
+                return found
+
+    def hello(self, timeout_s: float = HELLO_S) -> Hello:
+        """Ask who is there until a band answers; noise and a starting board's text are passed
+        over."""
+        deadline = time.monotonic() + timeout_s
+        self._channel = None
         self._link.send(b"\x00")
         while time.monotonic() < deadline:
             salt = secrets.randbits(32)
-            frame = messages.hello_frame(salt)
-            self._link.send(frame)
-            salt = messages.read_hello(frames.decode(frame[:-1]))[1]
+            while not hello.quiet(hello.hello(salt)):
+                salt = secrets.randbits(32)
+            self._link.send(frames.encode(hello.hello(salt)))
             until = min(deadline, time.monotonic() + 0.5)
             while time.monotonic() < until:
                 payload = self._link.receive(until - time.monotonic())
                 if payload is None:
                     break
-                if payload[0] == messages.REFUSED:
-                    raise Refused(messages.read_one(payload)[0])
+                _raise_if_refused(payload)
                 try:
-                    f = messages.read_hello_ok(payload)
+                    serial, group, generation, flags, told, nonce = hello.read_hello_ok(payload)
                 except ValueError:
                     continue
-                if f[4] == salt:
-                    return Greeting(*f[:4], *f[5:])
+                if told == salt:
+                    return Hello(serial, group, generation, flags, nonce)
         raise NoBand
 
-    def _ask(self, message: bytes, wanted: int, timeout_s: float = ANSWER_S) -> bytes:
+    def _prove(self, band: Hello, key: bytes) -> Greeting | None:
+        # None when the answer was lost.
+        while True:
+            nonce = secrets.token_bytes(handshake.NONCE_BYTES)
+            nonces = band.nonce + nonce
+            mac = handshake.proof(key, handshake.HOST, band.serial, nonces)
+            if hello.quiet(hello.proof(nonce, mac)):
+                break
+        self._link.send(frames.encode(hello.proof(nonce, mac)))
+        deadline = time.monotonic() + _WELCOME_S
+        while (left := deadline - time.monotonic()) > 0:
+            payload = self._link.receive(left)
+            if payload is None:
+                break
+            _raise_if_refused(payload)
+            try:
+                fields = hello.read_welcome(payload)
+            except ValueError:
+                continue
+            body, mac = payload[:-32], payload[-32:]
+            wanted = handshake.proof(key, handshake.BAND, band.serial, nonces + body)
+            if not handshake.same(wanted, mac):
+                raise Impostor
+            self._channel = handshake.Channel(key, handshake.HOST, band.serial, nonces)
+            return Greeting(band.serial, *fields)
+        return None
+
+    def _send(self, message: bytes) -> None:
+        if self._channel is None:
+            raise LinkLost("no session")
+        self._link.send(frames.encode(self._channel.seal(message)))
+
+    def _receive(self, timeout_s: float) -> bytes | None:
+        # The next message that is of this session; what is not is passed over as noise.
+        deadline = time.monotonic() + timeout_s
+        while True:
+            payload = self._link.receive(max(0.0, deadline - time.monotonic()))
+            if payload is None:
+                return None
+            if self._channel is None:
+                raise LinkLost("no session")
+            with contextlib.suppress(ValueError):
+                return self._channel.open(payload)
+
+    def ask(self, message: bytes, wanted: int, timeout_s: float = ANSWER_S) -> bytes:
+        """Send a message until an answer of the wanted type comes; that answer."""
         for _ in range(TRIES):
-            self._link.send(frames.encode(message))
+            self._send(message)
             deadline = time.monotonic() + timeout_s
             while (left := deadline - time.monotonic()) > 0:
-                payload = self._link.receive(left)
+                payload = self._receive(left)
                 if payload is None:
                     break
                 if payload[0] == wanted:
                     return payload
-                if payload[0] == messages.REFUSED:
-                    raise Refused(messages.read_one(payload)[0])
+                _raise_if_refused(payload)
         raise LinkLost("no answer")
 
     def speed(self, baud: int) -> bool:
         """Move to another baud; False, and all as before, when the band or the line cannot."""
         try:
-            self._ask(messages.one(messages.SPEED, 0, baud), messages.OK)
+            self.ask(messages.one(messages.SPEED, 0, baud), messages.OK)
         except Refused:
             return False
         self._link.set_baud(baud)
         time.sleep(_SETTLE_S)
         try:
-            self._ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW, 0.25)
+            self.ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW, 0.25)
         except LinkLost:
             # The band takes the speed back by itself when nothing good comes.
             self._link.set_baud(REPL_BAUD)
-            self.hello()
+            self.greet()
             return False
         return True
 
@@ -140,7 +175,7 @@ class BandSession:
         best: ClockPair | None = None
         for _ in range(3):
             sent = self._utc()
-            payload = self._ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW)
+            payload = self.ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW)
             came = self._utc()
             error_ms = min(65535, max(1, round((came - sent) * 500)))
             utc_ms = round((sent + came) * 500)
@@ -156,28 +191,32 @@ class BandSession:
     def set_clock(self, error_ms: int) -> None:
         """Set the band's UTC to the station's."""
         now_ms = round(self._utc() * 1000)
-        self._ask(messages.clock_set(now_ms // 1000, now_ms % 1000, error_ms), messages.OK)
+        self.ask(messages.clock_set(now_ms // 1000, now_ms % 1000, error_ms), messages.OK)
 
     def receipt(self, log_id: int, first: int, upto: int, mac: bytes) -> None:
         """Hand the server's receipt to the band."""
-        self._ask(messages.receipt(log_id, first, upto, mac), messages.OK, 5)
+        self.ask(messages.receipt(log_id, first, upto, mac), messages.OK, 5)
+
+    def order(self, data: bytes) -> None:
+        """Hand an order of the server to the band."""
+        self.ask(messages.order(data), messages.OK, 5)
 
     def set_state(self, state: int, number: int) -> None:
         """Issue a band (records.ISSUED, issue number) or take it back (records.RETURNED)."""
-        self._ask(messages.one(messages.STATE_SET, state, number), messages.OK)
+        self.ask(messages.one(messages.STATE_SET, state, number), messages.OK)
 
     def cue(self, kind: int) -> None:
         """Show the wearer that it is done, or not."""
-        self._ask(messages.one(messages.CUE, kind), messages.OK)
+        self.ask(messages.one(messages.CUE, kind), messages.OK)
 
     def self_test(self) -> int:
         """Bits of what failed (band/selftest.py); 0: all well."""
-        payload = self._ask(messages.one(messages.SELF_TEST), messages.SELF_TEST_OK, 20)
+        payload = self.ask(messages.one(messages.SELF_TEST), messages.SELF_TEST_OK, 20)
         return messages.read_one(payload)[1]
 
     def bye(self) -> None:
         """End the session."""
-        self._ask(messages.one(messages.BYE), messages.OK)
+        self.ask(messages.one(messages.BYE), messages.OK)
 
     def pull(
         self, log_id: int, first: int, take: Callable[[int, bytes], None], stall_s: float = 2.0
@@ -187,7 +226,7 @@ class BandSession:
         cursor. Returns the cursor behind the last slot."""
         at = first
         for _ in range(TRIES):
-            self._link.send(frames.encode(messages.pull(log_id, at, WINDOW)))
+            self._send(messages.pull(log_id, at, WINDOW))
             end, moved = self._stream(at, take, stall_s)
             if end is not None:
                 return end
@@ -199,11 +238,10 @@ class BandSession:
     ) -> tuple[int | None, int]:
         # (end or None when it broke off, cursor up to which all is here)
         while True:
-            payload = self._link.receive(stall_s)
+            payload = self._receive(stall_s)
             if payload is None:
                 return None, at
-            if payload[0] == messages.REFUSED:
-                raise Refused(messages.read_one(payload)[0])
+            _raise_if_refused(payload)
             if payload[0] == messages.DATA_END:
                 end = messages.read_data_end(payload)
                 return (end, at) if at >= end else (None, at)
@@ -224,10 +262,15 @@ class BandSession:
                     return self._drain(), at
             take(cursor, slots)
             at = max(at, cursor + count)
-            self._link.send(frames.encode(messages.ack(at)))
+            self._send(messages.ack(at))
 
     def _drain(self) -> None:
         # Something between was lost: let the stream run dry, then ask again.
-        while (payload := self._link.receive(0.4)) is not None:
+        while (payload := self._receive(0.4)) is not None:
             if payload[0] == messages.DATA_END:
                 return
+
+
+def _raise_if_refused(payload: bytes) -> None:
+    if payload[0] == messages.REFUSED:
+        raise Refused(messages.read_one(payload)[0])

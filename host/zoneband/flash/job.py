@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Any
 
 from zoneband import __version__, station
+from zoneband.dock.greeting import Greeting, NoBand, NoKey, NotProvisioned, Refused
 from zoneband.dock.link import Link, LinkLost
-from zoneband.dock.session import BandSession, NoBand, Refused
+from zoneband.dock.session import BandSession
 from zoneband.errors import UserError
 from zoneband.flash import keys as band_keys
 from zoneband.flash.board import Board
@@ -26,13 +27,14 @@ from zoneband.i18n import _
 from zoneband.inventory import Inventory, State
 from zoneband.seal import Kind
 from zoneband.spool import Spool
-from zoneband.wire import messages
+from zoneband.wire import status
 
 _HELLO_S = 6.0
 _LOOK = "import esp32\nfrom band import setup\nsetup.look(esp32)"
 _PROVISION = (
     "import esp32\nfrom band import setup\n"
-    "setup.provision(esp32, {serial!r}, {day}, {base!r}, {dock!r}, {receipt!r})"
+    "setup.provision(esp32, {serial!r}, {day}, {base!r}, {dock!r}, {receipt!r}, {group}, "
+    "{generation}, {authority!r}, {signer!r})"
 )
 _TEST = (
     "import machine, esp32, bluetooth\nfrom band import setup\n"
@@ -93,7 +95,7 @@ class FlashJob:
         spool: Spool,
         inventory: Inventory,
         report: Report = lambda _step, _share: None,
-        make_keys: Callable[[], BandKeys] = band_keys.make,
+        make_keys: Callable[[int, int, bytes], BandKeys] = band_keys.make,
     ) -> None:
         self._plan = plan
         self._spool = spool
@@ -129,6 +131,11 @@ class FlashJob:
             result.message = _(
                 "The band does not start. Plug it in again; if that does not help, use --erase."
             )
+        except NoKey as error:
+            result.message = _(
+                "This band belongs to another group (number {group}): this station has no key for "
+                "it. Ask the authority to add the group here."
+            ).format(group=error.group)
         except Refused as error:
             result.message = _("The band refused (reason {reason}). Plug it in again.").format(
                 reason=error.reason
@@ -247,9 +254,9 @@ class FlashJob:
             )
         if facts["keys"] == "half":
             self.result.note = _("It was half provisioned and got new keys.")
-        made = self._make_keys()
-        public, board = self._plan.authority, self._board
-        assert public is not None and self.result.mac is not None
+        public, group, board = self._plan.authority, self._plan.group, self._board
+        assert public is not None and group is not None and self.result.mac is not None
+        made = self._make_keys(*group)
         sealed = band_keys.enrolment(public, made, board.name, self._plan.request.role)
         name = self._spool.add_sealed(Kind.ENROLMENT, made.serial, sealed, ready=False)
         try:
@@ -271,6 +278,10 @@ class FlashJob:
             base=made.base_key.hex(),
             dock=made.dock_key.hex(),
             receipt=made.receipt_key.hex(),
+            group=made.group,
+            generation=made.generation,
+            authority=f"{public.number:02x}{public.key.hex()}",
+            signer=self._plan.signer,
         )
         answer = repl.ask(script)
         if answer["provisioned"] != made.serial or answer["check"] != made.check.hex():
@@ -321,25 +332,14 @@ class FlashJob:
     def _dock(self) -> None:
         link = Link(self._port)
         try:
-            session = BandSession(link)
-            band = session.hello(_HELLO_S)
-            if band.serial and self.result.serial is None:
-                self.result.serial = band.serial
-            if "keys" in self._plan.request.steps and not band.provisioned:
-                raise UserError(
-                    _("The band does not find its keys after its start. Put this board aside.")
-                )
-            if station.clock_vouched(self._plan.request.data):
-                session.set_clock(100)
-                self.result.clock_set = True
-            elif not self.result.note:
-                self.result.note = _(
-                    "This computer's clock is not vouched for: the band's was left as it is."
-                )
-            firmware = ".".join(map(str, band.firmware))
-            if self.result.serial:
-                self._inventory.flashed(self.result.serial, self._board.name, firmware)
-            session.cue(messages.CUE_DONE)
+            session = BandSession(link, self._plan.groups.of_band)
+            try:
+                self._settle(session, session.greet(_HELLO_S))
+            except NotProvisioned as error:
+                if "keys" in self._plan.request.steps:
+                    raise UserError(
+                        _("The band does not find its keys after its start. Put this board aside.")
+                    ) from error
             # From here on the band may be taken off; what follows only tidies it up.
             self.result.seconds = time.monotonic() - self._began
             self._report("done", 1.0)
@@ -350,12 +350,27 @@ class FlashJob:
         with contextlib.suppress(LinkLost, NoRepl):
             restart(self._port)
 
+    def _settle(self, session: BandSession, band: Greeting) -> None:
+        if self.result.serial is None:
+            self.result.serial = band.serial
+        if station.clock_vouched(self._plan.request.data):
+            session.set_clock(100)
+            self.result.clock_set = True
+        elif not self.result.note:
+            self.result.note = _(
+                "This computer's clock is not vouched for: the band's was left as it is."
+            )
+        firmware = ".".join(map(str, band.firmware))
+        self._inventory.flashed(band.serial, self._board.name, firmware)
+        session.cue(status.CUE_DONE)
+
 
 def part_name(part: str) -> str:
     """A part of the self-test in the user's language."""
     names = {
         "ids": _("rotating IDs"),
         "hmac": _("receipts"),
+        "seal": _("sealing"),
         "ring": _("flash"),
         "radio": _("radio"),
         "clock_chip": _("clock chip"),

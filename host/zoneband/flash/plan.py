@@ -12,6 +12,7 @@ from zoneband.flash import board as boards
 from zoneband.flash.app import App
 from zoneband.flash.board import Board
 from zoneband.flash.tool import Found, Region
+from zoneband.groups import GroupKeys
 from zoneband.i18n import _
 from zoneband.seal import PublicKey
 
@@ -50,14 +51,24 @@ class Plan:
         self.boards = list(boards.every(request.folder))
         self.chosen = boards.find(request.board, request.folder) if request.board else None
         self.authority: PublicKey | None = None
+        self.groups = GroupKeys(request.data)
+        self.group: tuple[int, int, bytes] | None = None  # number, generation, key
         if "keys" in request.steps:
             self.authority = authority.current(request.data)
+            self.group = self.groups.current()
         self._config = app.check_config(request.config) if request.config else None
         self._files = app.compile_firmware() if "app" in request.steps else {}
         self._made: dict[str, tuple[list[Region], App | None]] = {}
         self._lock = threading.Lock()
         if self.chosen is not None:
             self.regions(self.chosen)
+
+    @property
+    def signer(self) -> str:
+        """What bands check updates with, as their setup takes it: number of the key and the Ed25519
+        public key in hex; "" when the authority has none."""
+        key = self.authority
+        return f"{key.number:02x}{key.signing.hex()}" if key and key.signing else ""
 
     def match(self, found: Found) -> Board:
         """The board that a chip belongs to. Raises UserError when none fits, or several do and

@@ -22,6 +22,8 @@ _REBOOT = b"soft reboot"
 ATTENTION_S = 8.0
 _BEAT_S = 0.03
 _END = "zoneband-end"
+# Where the application lies: boot.py has said so already where it runs before a raw REPL.
+_FIND = "import loader\nloader.find()\n"
 
 
 class NoRepl(Exception):
@@ -127,7 +129,7 @@ class Repl:
     def run(self, script: str, timeout_s: float = 15.0) -> Iterator[dict[str, Any]]:
         """Run a script; the JSON objects that it prints, as they come. Raises NoRepl when nothing
         comes for timeout_s, ScriptFailed when the script fails."""
-        self._send(self._inputs.pop(0), f"{script}\nprint({_END!r})\n")
+        self._send(self._inputs.pop(0), f"{_FIND}{script}\nprint({_END!r})\n")
         last = ""
         while (line := self._line(timeout_s)) is not None:
             if line == _END:

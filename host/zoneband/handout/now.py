@@ -6,6 +6,7 @@ from pathlib import Path
 from zoneband import station as stations
 from zoneband.dock import ports
 from zoneband.dock.job import DockJob, DockResult
+from zoneband.groups import GroupKeys
 from zoneband.inventory import Inventory
 from zoneband.spool import Spool
 
@@ -20,7 +21,12 @@ def dock_now(data: Path, serial: str, given: list[str]) -> DockResult | None:
     time.sleep(ports.SETTLE_S)
     for port in given or [found.device for found in ports.find()]:
         job = DockJob(
-            port, Spool(directory), name, stations.clock_vouched(data), inventory=inventory
+            port,
+            Spool(directory),
+            name,
+            stations.clock_vouched(data),
+            GroupKeys(data).of_band,
+            inventory=inventory,
         )
         result = job.run()
         if result.serial == serial:

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,20 +19,15 @@ from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal, serials
+from zoneband.localtime import VIETNAM
 from zoneband.seal import PublicKey
-from zoneband.server import sealed
+from zoneband.server import order_routes, sealed
+from zoneband.server.groups import UnknownGroup
+from zoneband.server.problem import Problem
+from zoneband.server.problem import answer as _problem
 from zoneband.server.tracing_server import TracingServer, Unknown
 
-_VIETNAM = timezone(timedelta(hours=7))
 _LOOPBACK = ("127.0.0.1", "::1")
-
-
-class Problem(Exception):
-    """An answer that is an error."""
-
-    def __init__(self, status: int, title: str) -> None:
-        self.status = status
-        self.title = title
 
 
 class StationBody(BaseModel):
@@ -40,6 +35,7 @@ class StationBody(BaseModel):
 
     name: str = Field(pattern=r"^[^/\x00-\x1f]{1,64}$")
     code: str | None = None
+    groups: list[str] | None = None
 
 
 class CaseBody(BaseModel):
@@ -53,7 +49,7 @@ def moment(value: str, end: bool) -> int:
     """UTC seconds of an ISO time with offset, or of a day in Vietnam: its beginning, or with
     `end` the beginning of the next. Raises ValueError."""
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        day = datetime.combine(date.fromisoformat(value), datetime.min.time(), _VIETNAM)
+        day = datetime.combine(date.fromisoformat(value), datetime.min.time(), VIETNAM)
         return int((day + timedelta(days=1 if end else 0)).timestamp())
     at = datetime.fromisoformat(value)
     if at.tzinfo is None:
@@ -80,7 +76,7 @@ def make_app(
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase."""
-    server = TracingServer(directory, utc=utc)
+    server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
     if private_keys:
         server.unlock(private_keys)
     app = FastAPI(title="Zoneband tracing server", version=__version__)
@@ -117,17 +113,21 @@ def make_app(
 
     @app.get("/healthz")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Whether the server is up, and whether it can open sealed records."""
+        """Whether the server is up, and whether it can open sealed records and logs."""
         key = "locked" if server.sealed.locked() else "unlocked"
         return {"status": "ok", "version": __version__, "authority": key}
 
     @app.post("/v1/stations", status_code=201)
     def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Register a station: from elsewhere with the code that `zoneband serve` prints."""
+        """Register a station: from elsewhere with the code that `zoneband serve` prints. groups:
+        names of those it serves; without them those it served before, or the group `default`."""
         here = request.client is not None and request.client.host in _LOOPBACK
         if not here and not secrets.compare_digest(body.code or "", server.code):
             raise Problem(403, "the registration code is wrong")
-        return {"name": body.name, "token": server.add_station(body.name)}
+        try:
+            return {"name": body.name, "token": server.add_station(body.name, body.groups)}
+        except UnknownGroup as error:
+            raise Problem(404, f"no such group: {error}") from None
 
     async def body_of(request: Request, name: str, sha256: str, value: str, limit: int) -> bytes:
         # The bytes of a station's own upload, as its name says.
@@ -176,13 +176,20 @@ def make_app(
     ) -> JSONResponse:
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
-        because its band is not enrolled yet. 507 when the disk is full: nothing was changed."""
+        because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
+        507 when the disk is full: nothing was changed. The answer's orders are those that the band
+        has not carried out; resend is the cursor from which the band must be pulled again because
+        what came was altered or missing there, null when nothing is to be mended."""
         data = await body_of(request, name, sha256, value, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
         except ValueError as error:
             raise Problem(400, str(error)) from None
-        body = {"batch": sha256, "records_new": count, "receipt": receipt}
+        serial = batch.unpack(data).header.serial
+        waiting = await run_in_threadpool(server.orders.waiting, serial)
+        body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
+        body["resend"] = await run_in_threadpool(server.resend, sha256)
+        body["orders"] = [order.hex() for order in waiting]
         return JSONResponse(body, (201 if new else 200) if receipt else 202)
 
     @app.get("/v1/bands")
@@ -192,13 +199,14 @@ def make_app(
 
     @app.get("/v1/bands/{serial}")
     def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        """A band's logs, what in them was bad, and its clock."""
+        """A band's clock, and its logs: how many slots were torn by a loss of power, altered,
+        missing or foreign, and the spans of cursors that nobody brought."""
         return server.band_state(serial)
 
     @app.get("/v1/bands/{serial}/receipt", dependencies=[Depends(station)])
     def receipt(serial: str, log_id: int, first: int) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """The receipt from a band's receipted cursor on, for any station that docks it; null when
-        a slot is missing."""
+        the first slot is missing or not genuine."""
         return {"receipt": server.receipt(serial, log_id, first)}
 
     @app.get("/v1/bands/{serial}/people")
@@ -230,13 +238,5 @@ def make_app(
             raise Problem(400, "the span ends before it begins")
         return server.trace(serial, from_s, to_s)
 
+    order_routes.add_routes(app, server, station, tracer)
     return app
-
-
-def _problem(status: int, title: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(
-        {"status": status, "title": title},
-        status,
-        headers,
-        media_type="application/problem+json",
-    )

@@ -1,14 +1,15 @@
-"""Whose was a rotating ID: tables of all enrolled bands' IDs, a day at a time.
+"""Whose was a rotating ID: tables of the IDs of all bands' chains, a day at a time.
 
 An ID is looked for without regard to the time it was heard, over the days that a log can hold:
 a replayed ID must be known as somebody's. A day's table is sorted by an ID's first 8 bytes.
-Bands that enrol later go into small tables beside the large one, merged as they grow. A large
+Chains that come later go into small tables beside the large one, merged as they grow. A large
 day's table is kept on disk, since a start would otherwise hash for many seconds; it holds IDs
 and no keys.
 """
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoneband.server.chains import KeyChain
 from zoneband.wire import bluezone
 
 Ints = npt.NDArray[np.int64]
@@ -25,6 +27,7 @@ LOOK_BACK_DAYS = 22
 _AHEAD_DAYS = 1
 _KEEP_FROM = 100_000  # IDs; smaller tables are made anew in no time
 _MERGE = 4
+_NEVER = 1 << 62
 
 
 @dataclass
@@ -33,7 +36,7 @@ class _Part:
 
     high: npt.NDArray[np.uint64]
     low: npt.NDArray[np.uint32]
-    band: npt.NDArray[np.int32]
+    chain: npt.NDArray[np.int32]
     slot: npt.NDArray[np.uint8]
 
     def sorted(self) -> "_Part":
@@ -43,7 +46,7 @@ class _Part:
 
     def columns(self) -> list[npt.NDArray[Any]]:
         """As many arrays as an ID has facts."""
-        return [self.high, self.low, self.band, self.slot]
+        return [self.high, self.low, self.chain, self.slot]
 
 
 def _join(parts: list[_Part]) -> _Part:
@@ -53,7 +56,7 @@ def _join(parts: list[_Part]) -> _Part:
 
 @dataclass
 class _Day:
-    """Tables of one day, large ones first, with all bands up to the id `upto`."""
+    """Tables of one day, large ones first, with all chains up to the number `upto`."""
 
     parts: list[_Part]
     upto: int = 0
@@ -65,35 +68,51 @@ class Identities:
     def __init__(self, cache: Path) -> None:
         """cache: a directory for day tables."""
         self._cache = cache
-        self._bands: list[tuple[int, int, bytes]] = []  # id (growing), base day, base key
+        self._chains: list[KeyChain] = []
+        # By a chain's number: its band, and when the band drew the next one.
+        self._band = np.full(1, -1, np.int64)
+        self._until = np.full(1, _NEVER, np.int64)
         self._days: dict[int, _Day] = {}
 
-    def enrol(self, band: int, base_day: int, base_key: bytes) -> None:
-        """Add a band; ids only grow."""
-        self._bands.append((band, base_day, base_key))
+    def add(self, chains: Iterable[KeyChain]) -> None:
+        """Add those of some chains that are new, with growing numbers; of all, learn when they
+        ended."""
+        chains = sorted(chains)
+        newest = self.newest
+        self._chains += [chain for chain in chains if chain.id > newest]
+        size = self.newest + 1 - len(self._band)
+        if size > 0:
+            self._band = np.concatenate([self._band, np.full(size, -1, np.int64)])
+            self._until = np.concatenate([self._until, np.full(size, _NEVER, np.int64)])
+        for chain in chains:
+            self._band[chain.id] = chain.band
+            self._until[chain.id] = _NEVER if chain.until_s is None else chain.until_s
 
     @property
     def newest(self) -> int:
-        """Highest band id, 0 when there is none."""
-        return self._bands[-1][0] if self._bands else 0
+        """Highest number of a chain, 0 when there is none."""
+        return self._chains[-1].id if self._chains else 0
 
     def find(self, ids: IdBytes, heard_day: int, today: int) -> tuple[Ints, Ints]:
         """For n IDs heard around one UTC day: band ids (-1: nobody's) and the UTC seconds at
-        which the ID's slot began (-1). today: the UTC day now, which bounds the search."""
+        which the ID's slot began (-1: nobody's, or of a chain that the band had left). today: the
+        UTC day now, which bounds the search."""
         high, low = _split(ids)
-        bands = np.full(len(ids), -1, np.int64)
+        chains = np.zeros(len(ids), np.int64)
         due = np.full(len(ids), -1, np.int64)
         days = range(today - LOOK_BACK_DAYS, today + _AHEAD_DAYS + 1)
         for day in sorted(days, key=lambda d: abs(d - heard_day)):
-            open_ = np.flatnonzero(bands < 0)
+            open_ = np.flatnonzero(chains == 0)
             if not len(open_):
                 break
             for part in self._day(day).parts:
                 at, good = _look(part, high[open_], low[open_])
                 hit = open_[good]
-                bands[hit] = part.band[at[good]]
+                chains[hit] = part.chain[at[good]]
                 due[hit] = day * bluezone.DAY_S + part.slot[at[good]] * np.int64(bluezone.SLOT_S)
-        return bands, due
+        # The chain that a band left is public: its later IDs are somebody else's doing.
+        due[due >= self._until[chains] + bluezone.SLOT_S] = -1
+        return self._band[chains], due
 
     def _day(self, day: int) -> _Day:
         table = self._days.get(day)
@@ -102,7 +121,7 @@ class Identities:
             for old in [d for d in self._days if d < day - 2 * LOOK_BACK_DAYS]:
                 del self._days[old]
         if table.upto < self.newest:
-            new = [b for b in self._bands if b[0] > table.upto]
+            new = [chain for chain in self._chains if chain.id > table.upto]
             table.upto = self.newest
             made = _make(day, new)
             if len(made.high):
@@ -164,11 +183,11 @@ def _look(
     return at, good
 
 
-def _make(day: int, bands: list[tuple[int, int, bytes]]) -> _Part:
+def _make(day: int, chains: list[KeyChain]) -> _Part:
     sha256 = hashlib.sha256
     keys: list[bytes] = []
     owners: list[int] = []
-    for band, base_day, key in bands:
+    for chain, _band, base_day, key, _until in chains:
         if day < base_day:
             continue
         for _ in range(day - base_day):
@@ -178,9 +197,9 @@ def _make(day: int, bands: list[tuple[int, int, bytes]]) -> _Part:
         for _ in range(bluezone.SLOTS_PER_DAY - 1):
             sub = sha256(sub).digest()
             keys.append(sub)
-        owners.append(band)
+        owners.append(chain)
     raw = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), bluezone.KEY_BYTES)
     high, low = _split(raw[:, list(bluezone.ON_AIR)])
-    band = np.repeat(np.array(owners, np.int32), bluezone.SLOTS_PER_DAY)
+    chain = np.repeat(np.array(owners, np.int32), bluezone.SLOTS_PER_DAY)
     slot = np.tile(np.arange(bluezone.SLOTS_PER_DAY, dtype=np.uint8), len(owners))
-    return _Part(high, low, band, slot).sorted()
+    return _Part(high, low, chain, slot).sorted()

@@ -1,8 +1,8 @@
 """A batch into the ledger and the Parquet segments: each record once, at its true UTC, with
 whose ID it holds.
 
-Segments are kept in few files a day, and are worked over when more is known: when a band
-enrols, the IDs that were nobody's; when a better clock point of a boot comes, its times.
+Segments are kept in few files a day, and are worked over when more is known: when a band enrols
+or draws new keys, the IDs that were nobody's; when a better clock point of a boot comes, its times.
 """
 
 from collections import defaultdict
@@ -14,16 +14,24 @@ import numpy as np
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from zoneband.batch import Batch, BatchHeader
-from zoneband.server import ledger, parse, store
+from zoneband.batch import BatchHeader
+from zoneband.server import chains, ledger, store
 from zoneband.server.identities import Identities
+from zoneband.server.parse import Placed
 from zoneband.server.timeline import Point, Quality, Timeline
-from zoneband.wire import records
+from zoneband.wire import readers, records
 
 DAY_S = 86400
 MERGE_AT = 16
 _SAME_S = 0.2
-_MARKS = (records.DOCK, records.STATE, records.CHARGE)
+_MARKS = (
+    records.DOCK,
+    records.STATE,
+    records.CHARGE,
+    records.ORDER,
+    records.REFUSAL,
+    records.UPDATE,
+)
 
 
 class Ingest:
@@ -34,12 +42,13 @@ class Ingest:
         self._encounters = encounters
         self._identities = identities
 
-    def batch(self, db: Connection, band: int, batch: Batch, today: int) -> int:
-        """Work one batch of an enrolled band in; how many records of it were new.
+    def batch(
+        self, db: Connection, band: int, header: BatchHeader, fresh: list[Placed], today: int
+    ) -> bool:
+        """Work the new records of a batch of an enrolled band in; True when the band has a new
+        chain of IDs, which `Identities` must hear of once this is committed.
 
         Raises OSError when a segment cannot be written."""
-        header = batch.header
-        fresh = _fresh(db, header, parse.parse(batch))
         better = _clock(db, header, fresh)
         lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better)
         _marks(db, header, fresh, lines)
@@ -54,7 +63,7 @@ class Ingest:
             self._keep(db, columns, today)
         if better:
             self._retime(db, band, {boot: lines[boot] for boot in better}, today)
-        return len(fresh)
+        return chains.note(db, header, band, fresh, lines)
 
     # --- segments ---------------------------------------------------------------------------
 
@@ -126,7 +135,7 @@ class Ingest:
         )
 
     def resolve_again(self, db: Connection, first_day: int, last_day: int, today: int) -> None:
-        """Hold what was nobody's against the bands that have enrolled since."""
+        """Hold what was nobody's against the chains of IDs that have come since."""
         table = ledger.segments
         rows = db.execute(self._stale(first_day, last_day)).mappings()
         for row in list(rows):
@@ -176,48 +185,7 @@ class Ingest:
                 path.unlink(missing_ok=True)
 
 
-def _fresh(db: Connection, header: BatchHeader, found: parse.Parsed) -> list[parse.Placed]:
-    # Records whose place was not taken before; the same slot twice counts once.
-    table = ledger.slots
-    sectors = {p.sector for p in found.records} | found.bad.keys()
-    if not sectors:
-        return []
-    rows = db.execute(
-        select(table).where(
-            table.c.serial == header.serial,
-            table.c.log_id == header.log_id,
-            table.c.sector.between(min(sectors), max(sectors)),
-        )
-    ).mappings()
-    known = {row["sector"]: (int.from_bytes(row["seen"], "little"), row["bad"]) for row in rows}
-    seen = {sector: known.get(sector, (0, 0))[0] for sector in sectors}
-    fresh: list[parse.Placed] = []
-    for placed in found.records:
-        bit = 1 << placed.slot
-        if not seen[placed.sector] & bit:
-            seen[placed.sector] |= bit
-            fresh.append(placed)
-    new = upsert(table)
-    db.execute(
-        new.on_conflict_do_update(
-            index_elements=["serial", "log_id", "sector"],
-            set_={"seen": new.excluded.seen, "bad": new.excluded.bad},
-        ),
-        [
-            {
-                "serial": header.serial,
-                "log_id": header.log_id,
-                "sector": sector,
-                "seen": seen[sector].to_bytes(16, "little"),
-                "bad": max(found.bad.get(sector, 0), known.get(sector, (0, 0))[1]),
-            }
-            for sector in sectors
-        ],
-    )
-    return fresh
-
-
-def _clock(db: Connection, header: BatchHeader, fresh: list[parse.Placed]) -> set[int]:
+def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]:
     # Keep what the batch says of the band's clock; the boots that it is the best yet of.
     pair_s = header.run_s + header.run_ms / 1000
     spans: list[dict[str, Any]] = [
@@ -234,7 +202,7 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[parse.Placed]) -> se
     for placed in fresh:
         if placed.record[0] != records.CLOCK:
             continue
-        at, ms, source, flags, utc, utc_ms, error, _ = records.read_clock(placed.record)
+        at, ms, source, flags, utc, utc_ms, error, _ = readers.read_clock(placed.record)
         quality = Quality.SUSPECT if flags & records.SUSPECT else Quality.RUNNING
         if source == records.SOURCE_STATION:
             quality = Quality.VOUCHED
@@ -293,7 +261,7 @@ def _timelines(db: Connection, serial: str, boots: set[int]) -> dict[int, Timeli
 def _marks(
     db: Connection,
     header: BatchHeader,
-    fresh: list[parse.Placed],
+    fresh: list[Placed],
     lines: Mapping[int, Timeline],
 ) -> None:
     rows: list[dict[str, Any]] = []
@@ -301,14 +269,14 @@ def _marks(
         kind = placed.record[0]
         value = number = 0
         if kind in _MARKS:
-            _, at, value, number = records.read_mark(placed.record)
+            _, at, value, number = readers.read_mark(placed.record)
         elif kind == records.LOSS:
-            at, value, first, end = records.read_loss(placed.record)
+            at, value, first, end = readers.read_loss(placed.record)
             number = end - first
         elif kind == records.BOOT:
-            at, value, _, _, number = records.read_boot(placed.record)
+            at, value, _, _, number = readers.read_boot(placed.record)
         elif kind == records.HEALTH:
-            at, *losses = records.read_health(placed.record)
+            at, *losses = readers.read_health(placed.record)
             value = sum(losses[:5])
         else:
             continue
@@ -329,12 +297,12 @@ def _marks(
         db.execute(upsert(ledger.marks).on_conflict_do_nothing(), rows)
 
 
-def _columns(band: int, log_id: int, heard: list[parse.Placed]) -> store.Columns:
+def _columns(band: int, log_id: int, heard: list[Placed]) -> store.Columns:
     # Everything but the times and whose the IDs are.
     ids: list[bytes] = []
     numbers: list[tuple[int, ...]] = []
     for placed in heard:
-        rid, at, duration, count, mean, top, _, _ = records.read_encounter(placed.record)
+        rid, at, duration, count, mean, top, _, _ = readers.read_encounter(placed.record)
         ids.append(rid)
         run_s = placed.base_s + at
         numbers.append(

@@ -31,6 +31,11 @@ from zoneband.i18n import _
 
 meta = MetaData()
 
+
+class Unknown(Exception):
+    """No such band."""
+
+
 bands = Table(
     "bands",
     meta,
@@ -42,6 +47,42 @@ bands = Table(
     Column("base_key", LargeBinary, nullable=False),
     Column("dock_key", LargeBinary, nullable=False),
     Column("receipt_key", LargeBinary, nullable=False),
+    Column("log_format", Integer, nullable=False, default=0),  # the lowest that it writes
+    # Whose key the band's dock key is of now; dock_key above is as it was enrolled.
+    Column("group_number", Integer, nullable=False, default=1),
+    Column("group_generation", Integer, nullable=False, default=1),
+)
+groups = Table(
+    "groups",
+    meta,
+    Column("number", Integer, primary_key=True),  # 1 to 65535
+    Column("name", String, unique=True, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+)
+group_keys = Table(
+    "group_keys",
+    meta,
+    Column("number", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),  # 1 to 255
+    Column("key", LargeBinary, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+)
+station_groups = Table(
+    "station_groups",
+    meta,
+    Column("station", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("place", Integer, nullable=False),  # 0: the group of the station's new bands
+)
+orders = Table(
+    "orders",
+    meta,
+    Column("serial", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # of this band, from 1
+    Column("kind", Integer, nullable=False),  # zoneband.wire.orders
+    Column("data", LargeBinary, nullable=False),  # its body
+    Column("made_s", BigInteger, nullable=False),
+    Column("done_s", BigInteger),
 )
 stations = Table(
     "stations",
@@ -67,8 +108,58 @@ slots = Table(
     Column("serial", String, primary_key=True),
     Column("log_id", BigInteger, primary_key=True),
     Column("sector", BigInteger, primary_key=True),
-    Column("seen", LargeBinary, nullable=False),  # 16 bytes: a bit a slot that was taken
-    Column("bad", Integer, nullable=False),
+    # Masks of 16 bytes, a bit a slot: records that were taken; slots that some batch brought; those
+    # that are as the band wrote them; those that are not.
+    Column("seen", LargeBinary, nullable=False),
+    Column("held", LargeBinary, nullable=False),
+    Column("settled", LargeBinary, nullable=False),
+    Column("wrong", LargeBinary, nullable=False),
+    # How many slots are or were so: zoneband.server.parse says what each means.
+    Column("torn", Integer, nullable=False),
+    Column("altered", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("foreign", Integer, nullable=False),
+    Column("sealed", Boolean, nullable=False),  # a slot of format 1 was proved
+    Column("chosen", LargeBinary),  # the sector, where batches do not agree on it
+)
+losses = Table(
+    "losses",
+    meta,
+    # Slots from cursor `first` to before `end` that the band declared lost.
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("end", BigInteger, primary_key=True),
+    Column("reason", Integer, nullable=False),
+)
+resends = Table(
+    "resends",
+    meta,
+    # Answers that asked a station to pull again from a cursor.
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("name", String, primary_key=True),  # of the batch
+)
+key_halves = Table(
+    "key_halves",
+    meta,
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("half", Integer, nullable=False),  # 0 or 1
+    Column("day", Integer, nullable=False),
+    Column("key", LargeBinary, nullable=False),  # 16 bytes
+    Column("utc_s", BigInteger),
+)
+chains = Table(
+    "chains",
+    meta,
+    Column("id", Integer, primary_key=True),  # growing
+    Column("band", Integer, nullable=False, index=True),  # bands.id
+    Column("base_day", Integer, nullable=False),
+    Column("base_key", LargeBinary, unique=True, nullable=False),
+    Column("from_s", BigInteger),  # when the band drew it; NULL: at its enrolment
 )
 clock_spans = Table(
     "clock_spans",
@@ -107,7 +198,7 @@ segments = Table(
     Column("rows", Integer, nullable=False),
     Column("level", Integer, nullable=False),  # how often merged
     Column("unresolved", Integer, nullable=False),
-    Column("tried", Integer, nullable=False),  # newest band when these were looked up
+    Column("tried", Integer, nullable=False),  # newest chain when these were looked up
     Column("loose", Integer, nullable=False),  # rows whose time no station vouched for
 )
 cases = Table(

@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,31 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
 from zoneband import durable, serials
-from zoneband.server import ledger
+from zoneband.server import chains, groups, ledger, orders
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
+from zoneband.server.ledger import Unknown
+from zoneband.server.opener import Opener
 from zoneband.server.people import People
 from zoneband.server.sealed import Conflict, SealedRecords
+from zoneband.server.sectors import Sectors, key_ids
 from zoneband.server.timeline import Quality
 from zoneband.tracing.contacts import contacts
 from zoneband.tracing.query import evidence
 from zoneband.tracing.rule import Rule
 from zoneband.wire import log, receipt
+from zoneband.wire import orders as order_wire
 
 _SWEEP_S = 600.0
-
-
-class Unknown(Exception):
-    """No such band."""
+# What an enrolment may say differently from one before: it may have changed since.
+_MAY_DIFFER = ("group_number", "group_generation", "log_format")
 
 
 @dataclass(frozen=True)
 class Enrolment:
-    """A band's keys (32 bytes each); base_day counts from 1970; role: "band" or "venue"."""
+    """A band's keys (32 bytes each); base_day counts from 1970; role: "band" or "venue". The dock
+    key is made of the key of a group's generation. log_format: the lowest that the band writes
+    (zoneband.wire.log)."""
 
     serial: str
     board: str
@@ -47,14 +51,24 @@ class Enrolment:
     base_key: bytes
     dock_key: bytes
     receipt_key: bytes
+    group_number: int = 1
+    group_generation: int = 1
+    log_format: int = log.FORMAT_OPEN
 
 
 class TracingServer:
     """One data directory. Calls may come from several threads; writes take turns."""
 
     def __init__(
-        self, directory: Path, rule: Rule | None = None, utc: Callable[[], float] = time.time
+        self,
+        directory: Path,
+        rule: Rule | None = None,
+        utc: Callable[[], float] = time.time,
+        numbers: Collection[int] = (),
     ) -> None:
+        """numbers: of the authority's public keys; what is sealed to one whose private key is not
+        in memory waits for it."""
+        self._numbers = numbers
         self.rule = rule or Rule()
         self._engine = ledger.open_ledger(directory)
         self._raw = directory / "batches"
@@ -66,17 +80,26 @@ class TracingServer:
         self._swept = -_SWEEP_S
         self._identities = Identities(directory / "ids")
         self._work = Ingest(self._encounters, self._identities)
+        self._sectors = Sectors(self._raw)
+        self._keys: dict[int, X25519PrivateKey] = {}
+        self.groups = groups.Groups(self._engine, self._lock, utc)
+        self.orders = orders.Orders(self._engine, self._lock, utc)
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.code = _secret(directory / "registration-code", 8)
         self.tracer_token = _secret(directory / "tracer-token", 32)
+        self._learn_chains()
+
+    def _learn_chains(self) -> None:
         with self._engine.connect() as db:
-            for row in db.execute(select(ledger.bands)).mappings():
-                self._identities.enrol(row["id"], row["base_day"], row["base_key"])
+            self._identities.add(chains.every(db))
 
     # --- stations and bands -----------------------------------------------------------------
 
-    def add_station(self, name: str) -> str:
-        """A station's new token; an earlier one of the same name ends."""
+    def add_station(self, name: str, group_names: Sequence[str] | None = None) -> str:
+        """A station's new token; an earlier one of the same name ends. group_names: the groups it
+        serves; None: those it served, or the group `default`. Raises groups.UnknownGroup."""
+        if group_names is not None or not self.groups.has(name):
+            self.groups.assign(name, group_names or [groups.DEFAULT])
         token = secrets.token_urlsafe(32)
         digest = hashlib.sha256(token.encode()).hexdigest()
         row = upsert(ledger.stations).values(name=name, token_sha256=digest)
@@ -105,29 +128,23 @@ class TracingServer:
             with self._engine.begin() as db:
                 known = self._band(db, enrolment.serial)
                 if known is not None:
-                    if any(known[k] != v for k, v in values.items()):
+                    if any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
                         raise Conflict
                     return False
-                same_key = select(ledger.bands.c.serial).where(
-                    ledger.bands.c.base_key == enrolment.base_key
-                )
-                if db.execute(same_key).first() is not None:
+                if chains.known(db, enrolment.base_key):
                     raise Conflict  # two bands with one key could not be told apart
                 db.execute(insert(ledger.bands).values(**values))
+                if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
+                    # Made at a station that had not heard of the newest key.
+                    groups.order_newest(
+                        db, enrolment.serial, enrolment.group_number, int(self._utc())
+                    )
                 band_id = db.execute(
                     select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
                 ).scalar_one()
-                waiting = db.execute(
-                    select(ledger.batches.c.name).where(
-                        ledger.batches.c.serial == enrolment.serial, ~ledger.batches.c.ingested
-                    )
-                ).scalars()
-                names = list(waiting)
-            self._identities.enrol(band_id, enrolment.base_day, enrolment.base_key)
-            for name in names:
-                kept = batches.unpack((self._raw / name).read_bytes())
-                with self._engine.begin() as db:
-                    self._ingest(db, name, band_id, kept)
+                chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
+            self._learn_chains()
+            self._work_waiting(enrolment.serial)
         return True
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
@@ -135,10 +152,18 @@ class TracingServer:
         role = facts["role"]
         if role not in ("band", "venue") or not re.match(serials.PATTERN, facts["serial"]):
             raise ValueError("no enrolment")
-        found = [bytes.fromhex(facts[name]) for name in ("base_key", "dock_key", "receipt_key")]
-        if any(len(key) != 32 for key in found):
+        base, dock, receipts = (
+            bytes.fromhex(facts[name]) for name in ("base_key", "dock_key", "receipt_key")
+        )
+        if any(len(key) != 32 for key in (base, dock, receipts)):
             raise ValueError("no enrolment")
-        self.enrol(Enrolment(facts["serial"], facts["board"], role, int(facts["base_day"]), *found))
+        group, generation = int(facts.get("group", 1)), int(facts.get("generation", 1))
+        if not (1 <= group <= groups.LAST_NUMBER and 1 <= generation <= groups.LAST_GENERATION):
+            raise ValueError("no enrolment")
+        day = int(facts["base_day"])
+        lowest = log.FORMAT_SEALED if int(facts.get("log_format", 0)) else log.FORMAT_OPEN
+        who = facts["serial"], facts["board"], role
+        self.enrol(Enrolment(*who, day, base, dock, receipts, group, generation, lowest))
 
     def take_sealed(self, station: str, name: str, data: bytes) -> tuple[bool, str]:
         """Keep a sealed record and open it if its key is in memory: (new, what became of it, as
@@ -147,9 +172,13 @@ class TracingServer:
             return self.sealed.take(station, name, data)
 
     def unlock(self, keys: Mapping[int, X25519PrivateKey]) -> int:
-        """The authority's private keys; how many records that had waited were opened."""
+        """The authority's private keys; how many records that had waited were opened. Logs that
+        had waited are worked in."""
         with self._lock:
-            return self.sealed.unlock(keys)
+            self._keys = dict(keys)
+            opened = self.sealed.unlock(keys)
+            self._work_waiting()
+            return opened
 
     def people(self, serial: str) -> list[dict[str, Any]]:
         """Everybody whom a band was handed out to; [] while the authority's key is not in memory.
@@ -170,26 +199,22 @@ class TracingServer:
             rows = db.execute(select(ledger.bands)).mappings()
             return [{"serial": r["serial"], "board": r["board"], "role": r["role"]} for r in rows]
 
-    def band_state(self, serial: str) -> dict[str, Any]:
-        """A band's logs, their last batch and what in them was bad. Raises Unknown."""
+    def base_keys(self, serial: str) -> list[tuple[int, bytes]]:
+        """(base day, base key) of each chain of IDs that a band has had, oldest first. Raises
+        Unknown."""
         with self._engine.connect() as db:
             band = self._band(db, serial)
             if band is None:
                 raise Unknown
-            logs: dict[int, dict[str, Any]] = {}
-            for row in db.execute(
-                select(ledger.batches).where(ledger.batches.c.serial == serial)
-            ).mappings():
-                entry = logs.setdefault(
-                    row["log_id"], {"log_id": row["log_id"], "end": 0, "came_s": 0, "bad_slots": 0}
-                )
-                entry["end"] = max(entry["end"], row["end"])
-                entry["came_s"] = max(entry["came_s"], row["came_s"])
-            for row in db.execute(
-                select(ledger.slots).where(ledger.slots.c.serial == serial)
-            ).mappings():
-                if row["log_id"] in logs:
-                    logs[row["log_id"]]["bad_slots"] += row["bad"]
+            return [(c.base_day, c.base_key) for c in chains.every(db) if c.band == band["id"]]
+
+    def band_state(self, serial: str) -> dict[str, Any]:
+        """A band's logs, their last batch and what in them was wrong. Raises Unknown."""
+        with self._engine.connect() as db:
+            band = self._band(db, serial)
+            if band is None:
+                raise Unknown
+            logs = self._sectors.state(db, serial)
             points = db.execute(
                 select(ledger.clock_spans.c.quality).where(ledger.clock_spans.c.serial == serial)
             ).scalars()
@@ -198,7 +223,7 @@ class TracingServer:
             "serial": serial,
             "board": band["board"],
             "role": band["role"],
-            "logs": list(logs.values()),
+            "logs": logs,
             "clock": {"spans": len(vouched), "vouched": sum(vouched)},
         }
 
@@ -218,6 +243,8 @@ class TracingServer:
                 durable.write(path, lambda f: f.write(data))
             count = 0
             made = None
+            starts = [cursor for cursor, _ in parsed.chunks]
+            ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
                 db.execute(
                     upsert(ledger.batches)
@@ -226,30 +253,71 @@ class TracingServer:
                         station=station,
                         serial=header.serial,
                         log_id=header.log_id,
-                        first=header.first,
-                        end=header.end,
+                        first=min([header.first, *starts]),
+                        end=max([header.end, *ends]),
                         came_s=int(self._utc()),
                         ingested=False,
                     )
                     .on_conflict_do_nothing()
                 )
-                done = db.execute(
+                ingested = db.execute(
                     select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
                 ).scalar()
                 band = self._band(db, header.serial)
-                if band is not None and not done:
-                    count = self._ingest(db, name, band["id"], parsed)
-                if band is not None:
+                rekeyed = False
+                if band is not None and not ingested and not any(map(self._waits, key_ids(parsed))):
+                    count, rekeyed = self._ingest(db, name, band, parsed)
+                    ingested = True
+                if band is not None and ingested:
                     made = self._receipt(db, band, header.log_id, header.receipted)
+            if rekeyed:
+                self._learn_chains()
             self._sweep()
             return new, count, made
 
-    def _ingest(self, db: Connection, name: str, band: int, batch: batches.Batch) -> int:
-        count = self._work.batch(db, band, batch, self._today())
+    def resend(self, name: str) -> int | None:
+        """The cursor from which a station that sent a batch must pull its band again, since what
+        came was altered or missing there; None when nothing is to be mended."""
+        with self._lock, self._engine.begin() as db:
+            ingested = select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
+            if not db.execute(ingested).scalar():
+                return None
+            return self._sectors.resend(db, name)
+
+    def _waits(self, key_id: int) -> bool:
+        # Whether a key of the authority is not in memory, and may still come.
+        return key_id not in self._keys and (not self._keys or key_id in self._numbers)
+
+    def _ingest(
+        self, db: Connection, name: str, band: Mapping[str, Any], batch: batches.Batch
+    ) -> tuple[int, bool]:
+        # (new records, whether the band has a new chain of IDs)
+        opener = Opener(self._keys, band["serial"], band["receipt_key"])
+        fresh = self._sectors.take(db, name, batch, opener, self._waits, band["log_format"])
+        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today())
+        orders.executed(db, band["serial"], int(self._utc()))
         db.execute(
             update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=True)
         )
-        return count
+        return len(fresh), rekeyed
+
+    def _work_waiting(self, serial: str | None = None) -> None:
+        # Batches that waited for their band's enrolment, or for the authority's key.
+        table = ledger.batches
+        waiting = select(table.c.name, table.c.serial).where(~table.c.ingested)
+        if serial is not None:
+            waiting = waiting.where(table.c.serial == serial)
+        with self._engine.connect() as db:
+            rows = list(db.execute(waiting.order_by(table.c.came_s)))
+        for row in rows:
+            kept = batches.unpack((self._raw / row.name).read_bytes())
+            with self._engine.begin() as db:
+                band = self._band(db, row.serial)
+                if band is None or any(map(self._waits, key_ids(kept))):
+                    continue
+                _, rekeyed = self._ingest(db, row.name, band, kept)
+            if rekeyed:
+                self._learn_chains()
 
     def _today(self) -> int:
         return int(self._utc()) // 86400
@@ -265,7 +333,8 @@ class TracingServer:
     # --- receipts ---------------------------------------------------------------------------
 
     def receipt(self, serial: str, log_id: int, first: int) -> dict[str, Any] | None:
-        """Receipt from a band's receipted cursor on, as far as no slot is missing."""
+        """Receipt from a band's receipted cursor on, as far as every slot is genuine. Raises
+        Unknown."""
         with self._engine.connect() as db:
             band = self._band(db, serial)
             if band is None:
@@ -276,36 +345,23 @@ class TracingServer:
         self, db: Connection, band: Mapping[str, Any], log_id: int, first: int
     ) -> dict[str, Any] | None:
         serial = band["serial"]
-        names = db.execute(
-            select(ledger.batches.c.name)
-            .where(
-                ledger.batches.c.serial == serial,
-                ledger.batches.c.log_id == log_id,
-                ledger.batches.c.end > first,
-                ledger.batches.c.ingested,
-            )
-            .order_by(ledger.batches.c.first)
-        ).scalars()
-        chunks: list[tuple[int, bytes]] = []
-        for name in names:
-            chunks += batches.unpack((self._raw / name).read_bytes()).chunks
-        held = _gapless(log_id, first, chunks)
-        if not held:
+        first, upto, digest = self._sectors.gapless(db, serial, log_id, first)
+        if upto == first:
             return None
-        upto = first + len(held) // log.SLOT_BYTES
-        digest = hashlib.sha256(held).digest()
         made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
         return {"serial": serial, "log_id": log_id, "first": first, "upto": upto, "mac": made.hex()}
 
     # --- cases and traces -------------------------------------------------------------------
 
     def add_case(self, serial: str, onset: str) -> None:
-        """Declare a band's wearer a case; onset: YYYY-MM-DD. Raises Unknown."""
+        """Declare a band's wearer a case; onset: YYYY-MM-DD. The band is ordered to draw a new base
+        key, once a case: the old one may be published. Raises Unknown."""
         with self._lock, self._engine.begin() as db:
             if self._band(db, serial) is None:
                 raise Unknown
             row = upsert(ledger.cases).values(serial=serial, onset=onset)
-            db.execute(row.on_conflict_do_nothing())
+            if db.execute(row.on_conflict_do_nothing()).rowcount:
+                orders.add(db, serial, order_wire.REKEY, b"", int(self._utc()))
 
     def trace(self, serial: str, from_s: int, to_s: int) -> dict[str, Any]:
         """Every contact of a band in [from_s, to_s), with its evidence. Raises Unknown."""
@@ -331,29 +387,6 @@ class TracingServer:
                 number = people.number(contact["serial"], contact["holder"])
                 contact["person"] = self.sealed.person(db, contact["serial"], number)
         return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": found}
-
-
-def _gapless(log_id: int, first: int, chunks: list[tuple[int, bytes]]) -> bytearray:
-    # The slots from `first` on, up to the first that nobody sent. Where two batches disagree on
-    # a slot, the one whose tag is right counts.
-    held = bytearray()
-    size = log.SLOT_BYTES
-    for cursor, slots in sorted(chunks, key=lambda chunk: chunk[0]):
-        at = (cursor - first) * size
-        if at > len(held):
-            break
-        for i in range(max(0, -at), min(len(slots), len(held) - at), size):
-            old, new = bytes(held[at + i : at + i + size]), slots[i : i + size]
-            if old != new and _genuine(log_id, cursor + i // size, new):
-                held[at + i : at + i + size] = new
-        held += slots[len(held) - at :]
-    return held
-
-
-def _genuine(log_id: int, cursor: int, slot: bytes) -> bool:
-    sector, place = divmod(cursor, log.SLOTS)
-    record = slot[: log.RECORD_BYTES]
-    return slot[log.RECORD_BYTES :] == log.tag_open(log_id, sector, place, record)
 
 
 def _secret(path: Path, size: int) -> str:

@@ -16,13 +16,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoneband.seal import PublicKey
+from zoneband.sim import firmware, keys
 from zoneband.sim.cable import Cable
 from zoneband.sim.controller import BandController
 from zoneband.sim.reports import ReportQueue
+from zoneband.wire import handshake
 
 HEAP = "110wK"
 VM_DIR = Path(__file__).parent / "vm"
-FIRMWARE = Path(__file__).parents[1] / "firmware"
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 USB_RESET = 0  # machine.reset_cause() has no name for it
@@ -36,15 +38,22 @@ MOUNT_US = 100_000
 
 
 _HAND_OUT = """
-from band import app
-from band.ring import BandLog
+from band import app, seal
+from band.bandlog import BandLog
+from band.keys import BandKeys
 from band.store import Store
 from wire import records
 store = Store(esp32.NVS("zoneband"))
 store.put("state", records.ISSUED)
 store.put("issue", 1)
-log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32)
-log.mount(1, 0, False)
+store.put("locked", 1)
+keys = BandKeys(esp32.Partition.find(1, label="bandkeys")[0])
+keys.load()
+keys.id_at({utc_s}, {utc_s})
+log = BandLog(
+    esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32, seal.for_band(store)
+)
+log.mount(1)
 log.ready(0)
 log.append(records.clock(0, 0, records.SOURCE_RUNNING, 0, {utc_s}, 0, 0, 0))
 for n in range({filled}):
@@ -60,7 +69,8 @@ for block in (0, 1):
 
 @dataclass(frozen=True)
 class Provision:
-    """What makes a band one of ours; keys are 32 bytes, day counts from 1970.
+    """What makes a band one of ours; keys are 32 bytes, day counts from 1970. dock_key: None for
+    that of zoneband.sim.keys.
 
     With issued_utc_s it is handed out already, as after a dock at that time (Unix seconds) and a
     loss of power: a start that needs no cable, and so no wall clock. filled: encounters with
@@ -69,12 +79,41 @@ class Provision:
     serial: str
     day: int
     base_key: bytes
-    dock_key: bytes
+    dock_key: bytes | None
     receipt_key: bytes
     board: str = "virtual"
+    authority: PublicKey = keys.AUTHORITY
+    group: int = keys.GROUP
+    generation: int = keys.GENERATION
+    signer: bytes = b""  # number and Ed25519 key of the authority, to check updates with
     issued_utc_s: int | None = None
     filled: int = 0
     missing: str = ""
+
+
+def board_facts(name: str) -> str:
+    """board.json of a virtual band."""
+    board = {"name": name, "vbus_pin": 4, "led_pin": 2, "battery_pin": 35}
+    return json.dumps(board | {"uart_tx_pin": 1, "uart_rx_pin": 3})
+
+
+def provision_script(facts: Provision) -> str:
+    """What makes a blank band that band, by the firmware's own code; it prints the serial."""
+    dock_key = facts.dock_key or handshake.dock_key(keys.GROUP_KEY, facts.serial)
+    authority = bytes((facts.authority.number,)) + facts.authority.key
+    code = (
+        "import esp32\nfrom band import setup\n"
+        f"setup.provision(esp32, {facts.serial!r}, {facts.day}, "
+        f"{facts.base_key.hex()!r}, {dock_key.hex()!r}, {facts.receipt_key.hex()!r}, "
+        f"{facts.group}, {facts.generation}, {authority.hex()!r}, {facts.signer.hex()!r})\n"
+    )
+    if facts.issued_utc_s is not None:
+        code += _HAND_OUT.format(utc_s=facts.issued_utc_s, filled=facts.filled)
+    if facts.missing == "bandkeys":
+        code += _TAKE_BANDKEYS
+    elif facts.missing:
+        code += _TAKE_KEY.format(name=facts.missing)
+    return code
 
 
 @dataclass
@@ -88,7 +127,8 @@ class Stats:
     watchdog_resets: int = 0
 
 
-def _find_vm() -> str:
+def find_vm() -> str:
+    """Path of the MicroPython VM. Raises FileNotFoundError."""
     here = Path(sys.executable).parent / "micropython"
     found = str(here) if here.exists() else shutil.which("micropython")
     if found is None:
@@ -141,10 +181,13 @@ class VirtualBand:
 
     def _install(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        for item in ("boot.py", "main.py", "band", "wire"):
-            target = self.root / item
-            if not target.exists():
-                target.symlink_to(FIRMWARE / item)
+        for path in firmware.compiled().iterdir():
+            target = self.root / path.name
+            if path.is_dir():
+                # Its own: an update may write beside it, and take it away.
+                shutil.copytree(path, target, dirs_exist_ok=True)
+            elif not target.exists():
+                target.symlink_to(path)
 
     # --- process ----------------------------------------------------------------------------
 
@@ -152,7 +195,7 @@ class VirtualBand:
         """What the stand-ins read."""
         return {
             "PATH": os.environ.get("PATH", ""),
-            "MICROPYPATH": f"{VM_DIR}:.frozen:{self.root}",
+            "MICROPYPATH": f"{VM_DIR}:.frozen:{self.root}:{self.root / 'a'}",
             "ZB_DIR": str(self.directory),
             "ZB_NAME": self.name,
             "ZB_NOW_US": str(now_us),
@@ -166,22 +209,10 @@ class VirtualBand:
 
     def provision(self, facts: Provision) -> None:
         """Run the firmware's own provisioning in the VM."""
-        board = {"name": facts.board, "vbus_pin": 4, "led_pin": 2, "battery_pin": 35}
-        board |= {"uart_tx_pin": 1, "uart_rx_pin": 3}
-        (self.root / "board.json").write_text(json.dumps(board), encoding="utf-8")
-        code = (
-            "import esp32\nfrom band import setup\n"
-            f"setup.provision(esp32, {facts.serial!r}, {facts.day}, "
-            f"{facts.base_key.hex()!r}, {facts.dock_key.hex()!r}, {facts.receipt_key.hex()!r})\n"
-        )
-        if facts.issued_utc_s is not None:
-            code += _HAND_OUT.format(utc_s=facts.issued_utc_s, filled=facts.filled)
-        if facts.missing == "bandkeys":
-            code += _TAKE_BANDKEYS
-        elif facts.missing:
-            code += _TAKE_KEY.format(name=facts.missing)
+        (self.root / "board.json").write_text(board_facts(facts.board), encoding="utf-8")
+        code = provision_script(facts)
         done = subprocess.run(
-            [_find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
+            [find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
             cwd=self.root,
             env=self.environment(0, PWRON_RESET),
             capture_output=True,
@@ -207,7 +238,7 @@ class VirtualBand:
         if with_main:
             env["ZB_MAIN"] = "1"
         self.process = subprocess.Popen(
-            [_find_vm(), "-X", f"heapsize={HEAP}", "-i", "-c", "import start"],
+            [find_vm(), "-X", f"heapsize={HEAP}", "-i", "-c", "import start"],
             cwd=self.root,
             env=env,
             stdin=slave,

@@ -133,7 +133,7 @@ def _judge(shop: Workshop, port: Path, result: dict[str, Any], serial: str | Non
         return [str(result["message"])]
     faults: list[str] = []
     band = shop.greet(port)
-    if not band.provisioned or band.serial != result["serial"]:
+    if band.serial != result["serial"]:
         faults.append(f"the band says {band.serial!r}")
     if serial is not None and band.serial != serial:
         faults.append(f"it was {serial} and is {band.serial}")

@@ -18,6 +18,7 @@ from zoneband.flash.job import FlashJob, FlashResult
 from zoneband.flash.plan import Plan, Request
 from zoneband.flash.repl import Repl, get_attention, restart
 from zoneband.inventory import Inventory
+from zoneband.sim import keys as sim_keys
 from zoneband.sim.simulation import Simulation, VirtualBoard
 from zoneband.sim.tray import Tray
 from zoneband.spool import Spool
@@ -27,13 +28,15 @@ PASSPHRASE = "virtual bands only"
 SMALL = 60_000
 _FILL = """
 import esp32
-from band import app
-from band.ring import BandLog
+from band import app, seal
+from band.bandlog import BandLog
 from band.store import Store
 from wire import records
 store = Store(esp32.NVS("zoneband"))
-log = BandLog(esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32)
-log.mount(1, 0, False)
+log = BandLog(
+    esp32.Partition.find(1, label="bandlog")[0], store, app.random_u32, seal.for_band(store)
+)
+log.mount(1)
 for n in range({count}):
     base = log.ready(n)
     log.append(records.encounter(bytes(12), n - base, 0, 1, -90, -90, 0, 6))
@@ -62,6 +65,7 @@ class Workshop:
         self.inventory = Inventory(stations.directory(self.data))
         stations.note_server_time(self.data, 0.0)
         authority.make(self.data, PASSPHRASE)
+        sim_keys.give(self.data)
         images.pin(self.data, self.kind, self.tray.image)
 
     def __enter__(self) -> "Workshop":
@@ -99,8 +103,8 @@ class Workshop:
         """The band's own word of who it is."""
         link = Link(str(port))
         try:
-            session = BandSession(link)
-            found = session.hello(8)
+            session = BandSession(link, sim_keys.dock_key)
+            found = session.greet(8)
             session.bye()
             return found
         finally:

@@ -79,6 +79,8 @@ def _wait_once(until_us, flags):
     # True: stdin has bytes; None: a pin changed.
     global now_us
     if not _sock:
+        if flags & STDIN and uos.getenv("ZB_CABLE"):
+            return _wait_on_cable(until_us)
         now_us = max(now_us, until_us)
         return False
     send(WAIT, struct.pack("<QB", until_us, flags))
@@ -91,6 +93,22 @@ def _wait_once(until_us, flags):
             now_us = struct.unpack("<Q", data)[0]
             return None
         _take_event(data)
+
+
+def _wait_on_cable(until_us):
+    # A band of its own that is docked: its station lives on the wall clock, so time keeps to it.
+    global now_us
+    import sys
+
+    import uselect
+    import utime
+
+    poll = uselect.poll()
+    poll.register(sys.stdin, uselect.POLLIN)
+    begun = utime.ticks_us()
+    came = bool(poll.poll(max(0, (until_us - now_us + 999) // 1000)))
+    now_us = min(now_us + utime.ticks_diff(utime.ticks_us(), begun), until_us) if came else until_us
+    return came
 
 
 def wait(until_us, flags=0):

@@ -14,6 +14,10 @@ _ALONE = {"nvs": 6, "bandkeys": 2, "bandlog": int(uos.getenv("ZB_LOG_SECTORS") o
 
 def flash(label, kind=NorFlash):
     """The flash of a data partition, None when there is none of that name."""
+    if uos.getenv("ZB_CUT"):
+        import cutpower
+
+        kind = cutpower.limited(kind)
     if not _CHIP:
         return kind(DIR + "/" + label + ".bin", _ALONE[label]) if label in _ALONE else None
     import chiptable

@@ -100,6 +100,11 @@ class ADC:
         return struct.unpack("<I", data)[0] if data else 1950000
 
 
+def _keep(data):
+    with open(DIR + "/rtc.bin", "wb") as f:
+        f.write(data)
+
+
 class RTC:
     def memory(self, data=None):
         if data is None:
@@ -110,8 +115,15 @@ class RTC:
                 return b""
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        with open(DIR + "/rtc.bin", "wb") as f:
-            f.write(data)
+        if uos.getenv("ZB_CUT"):
+            import cutpower
+
+            kept = cutpower.spend(len(data))
+            if kept < len(data):
+                data = bytes(data[:kept]) + self.memory()[kept:]
+                _keep(data)
+                cutpower.die()
+        _keep(data)
 
 
 class WDT:

@@ -1,0 +1,73 @@
+# The application: started by the loader. Ctrl-C on the cable leads to the REPL.
+
+import gc
+
+import machine
+
+if hasattr(machine, "freq"):
+    # Below 80 MHz Bluetooth does not run; above it only the battery drains faster.
+    machine.freq(80000000)
+
+import time
+
+import bluetooth
+import esp32
+
+from band.config import Config
+from band.encounters import Encounters
+
+# The largest blocks first, while the heap is whole; and no litter of an import below the next.
+config = Config()
+encounters = Encounters(config.table_slots, config.silent_s)
+for name in ("band.app", "band.keys", "band.seal"):
+    gc.collect()
+    __import__(name)
+
+from band import app, seal
+from band.bandlog import BandLog
+from band.board import Board
+from band.clock import Clock
+from band.keys import BandKeys
+from band.link import Link
+from band.radio import Radio
+from band.store import Store
+
+gc.collect()
+
+
+def partition(label):
+    return esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)[0]
+
+
+def make():
+    clock = Clock(time.ticks_ms, time.ticks_diff, time.time)
+    store = Store(esp32.NVS("zoneband"))
+    radio = Radio(bluetooth.BLE(), config, encounters, clock.run_s)
+    log = BandLog(partition("bandlog"), store, app.random_u32, seal.for_band(store))
+    keys = BandKeys(partition("bandkeys"))
+    return app.Band(
+        machine,
+        Board(machine),
+        store,
+        log,
+        keys,
+        clock,
+        radio,
+        encounters,
+        Link(),
+        time.sleep_ms,
+    )
+
+
+def main():
+    band = make()
+    try:
+        band.run()
+    except KeyboardInterrupt:
+        # An engineer came in over the cable; the watchdog cannot be stopped, so it is fed.
+        machine.Timer(0).init(period=30000, callback=lambda _: band.feed())
+        raise
+    finally:
+        # An engineer at the REPL, or a reset to come: nothing may stay on air.
+        band.radio.stop()
+        band.save(1)

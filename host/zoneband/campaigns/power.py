@@ -1,0 +1,93 @@
+"""Power that goes at any byte of flash, NVS or RTC memory: while a band logs, is docked, updates.
+
+A round is one cut. Each band lives through a hundred, and is then held against its ground truth;
+for every ten cuts one band is also switched on and off once more in a row with nothing between.
+"""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from zoneband.campaigns.life import START_ONLY, Life
+from zoneband.campaigns.tally import Tally
+from zoneband.campaigns.workers import each_in_turn
+from zoneband.sim import solo
+from zoneband.sim.band import WDT_RESET
+
+CUTS_PER_BAND = 100
+_POWER_UPS_PER_CUT = 0.1
+# Bytes that the power lasts for: an hour of logging programs about as many; a dock a few.
+_LOG_BYTES, _DOCK_BYTES = 16_000, 2_500
+_BURSTS = 240
+_DOCK_SHARE, _ORDER_SHARE, _RESET_SHARE = 0.25, 0.3, 0.4
+
+Told = Callable[[str], None]
+
+
+def run(
+    tally: Tally,
+    rounds: int,
+    told: Told = lambda line: None,
+    changes: solo.Changes = solo.NO_CHANGES,
+) -> None:
+    """That many cuts more, and as many power-ups as belong to them. changes: to the firmware, for
+    tests of this trial."""
+    first = tally.rounds // CUTS_PER_BAND
+    with tempfile.TemporaryDirectory(prefix="zoneband-power") as folder:
+        root = Path(folder)
+        compiled = solo.compile_all(root / "compiled", changes)
+        shares = [min(CUTS_PER_BAND, rounds - at) for at in range(0, rounds, CUTS_PER_BAND)]
+
+        def one(number: int) -> Tally:
+            part = Tally(tally.campaign, tally.seed)
+            power_ups = round(shares[number - first] * _POWER_UPS_PER_CUT)
+            _band(part, root / str(number), compiled, number, shares[number - first], power_ups)
+            return part
+
+        for part in each_in_turn(one, range(first, first + len(shares))):
+            tally.add(part)
+            told(f"{tally.rounds} ✗ {tally.failures}" if tally.failures else f"{tally.rounds} ✓")
+
+
+def _band(
+    tally: Tally, where: Path, compiled: solo.Compiled, number: int, cuts: int, power_ups: int
+) -> None:
+    life = Life(where, compiled, number, tally.seed)
+    try:
+        for _cut in range(cuts):
+            _one(life)
+        for _on in range(power_ups):
+            life.log(0, script=START_ONLY)
+            life.now_us += 5_000_000
+            life.power_lost()
+        tally.count(cuts)
+        tally.judge(life.judge(), life.crashes)
+    finally:
+        life.close()
+        shutil.rmtree(where, ignore_errors=True)
+
+
+def _one(life: Life) -> None:
+    rng = life.rng
+    while True:
+        # Until the cut falls into this life: a short dock may be over before.
+        if rng.random() < _DOCK_SHARE:
+            if rng.random() < _ORDER_SHARE:
+                life.server.orders.make(life.serial, "rekey")
+            before = len(life.cuts)
+            life.dock(cut=rng.randrange(1, _DOCK_BYTES))
+            cut = len(life.cuts) > before
+        else:
+            cut = life.log(_BURSTS, cut=rng.randrange(1, _LOG_BYTES))
+        _start_anew(life, rng)
+        if cut:
+            return
+
+
+def _start_anew(life: Life, rng: random.Random) -> None:
+    if rng.random() < _RESET_SHARE:
+        life.reset(WDT_RESET)
+    else:
+        life.power_lost()

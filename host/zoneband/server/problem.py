@@ -1,0 +1,21 @@
+"""Answers that are errors: problem+json (RFC 9457)."""
+
+from fastapi.responses import JSONResponse
+
+
+class Problem(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, title: str) -> None:
+        self.status = status
+        self.title = title
+
+
+def answer(status: int, title: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer itself."""
+    return JSONResponse(
+        {"status": status, "title": title},
+        status,
+        headers,
+        media_type="application/problem+json",
+    )

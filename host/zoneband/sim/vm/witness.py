@@ -1,0 +1,30 @@
+"""The ground truth of a band's log: each record as the band has acknowledged it, in a file."""
+
+import binascii
+
+import _air
+
+_now_path = ""
+
+
+def watch(kind, truth_path, now_path):
+    """kind: the band log's class. A line in truth_path for each record whose slot has read back:
+    cursor and 24 bytes in hex; now_path: the virtual time of the last `tick`."""
+    global _now_path
+    _now_path = now_path
+    real = kind.append
+
+    def append(self, record):
+        record = bytes(record)
+        real(self, record)
+        with open(truth_path, "a") as f:
+            f.write("%d %s\n" % (self.head - 1, binascii.hexlify(record).decode()))
+        tick()
+
+    kind.append = append
+
+
+def tick():
+    """Keep the time."""
+    with open(_now_path, "w") as f:
+        f.write(str(_air.now_us))
