@@ -5,6 +5,7 @@ from pathlib import Path
 from zoneband import batch as batches
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.inventory import Inventory
+from zoneband.seal import PublicKey
 from zoneband.server.opener import Opener
 from zoneband.server.parse import encounters, parse
 from zoneband.sim import keys
@@ -18,7 +19,14 @@ START = 1_793_682_000
 class Street:
     """Some issued bands and a station's spool."""
 
-    def __init__(self, path: Path, places: list[float], seed: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        places: list[float],
+        seed: int = 1,
+        authority: PublicKey = keys.AUTHORITY,
+    ) -> None:
+        """authority: whom the bands seal their logs to."""
         self.sim = Simulation(path / "sim", seed, START, loss=0.3)
         self.sim.__enter__()
         self.spool = Spool(path / "station")
@@ -26,7 +34,9 @@ class Street:
         self.bands: list[VirtualBand] = []
         for n, x in enumerate(places):
             base, receipt = bytes([n + 1, 0] * 16), bytes([n + 1, 2] * 16)
-            facts = Provision(f"ZB-000{n}-0000", START // 86400, base, None, receipt)
+            facts = Provision(
+                f"ZB-000{n}-0000", START // 86400, base, None, receipt, authority=authority
+            )
             self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
 
     def dock(self, band: VirtualBand, state: tuple[int, int] | None = None) -> DockResult:

@@ -30,6 +30,7 @@ class Session:
         self._channel = None
         self._nonce = b""  # of the HELLO that waits for its PROOF
         self._greeted = False
+        self._useless = False  # without keys, and asked
         self.update = None  # one that comes in this session
         self._after = None  # a message to answer when another is done
 
@@ -64,6 +65,8 @@ class Session:
             self._back()
             if self._greeted:
                 self._band.trust.let_in()
+            if self._useless:
+                self._band.cues.show(status.CUE_ERROR)
         return self._greeted
 
     # --- for band/requests.py and band/pull.py ---------------------------------------------------
@@ -112,7 +115,9 @@ class Session:
         flags = self._flags()
         self.send(hello.hello_ok(band.serial, group, generation, flags, salt, self._nonce))
         if not band.provisioned:
-            band.cues.show(status.CUE_ERROR)
+            # It will not prove anything: seen by staff when the station has gone.
+            self._nonce = b""
+            self._useless = True
 
     def _prove(self, payload):
         nonce, mac = hello.read_proof(payload)

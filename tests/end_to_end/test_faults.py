@@ -17,6 +17,7 @@ from rich.console import Console
 
 from street import START, Street
 from support import ROOT
+from zoneband import authority
 from zoneband import batch as batches
 from zoneband.cli.dock import Station as DockStation
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
@@ -31,6 +32,8 @@ from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader
 from zoneband.wire import frames, messages, records, status
+
+PASSPHRASE = "correct horse battery"
 
 
 def slots_of(spool: Spool) -> dict[tuple[str, int], dict[int, bytes]]:
@@ -194,19 +197,27 @@ def test_a_half_provisioned_band_is_put_aside(tmp_path: Path) -> None:
             ).run()
             assert result.outcome == Outcome.NOT_PROVISIONED.value
             assert result.message
+            time.sleep(1.5)
             assert band.lights == 1  # one long blink
         assert street.spool.waiting() == []
     finally:
         street.sim.__exit__()
 
 
-def test_a_band_at_two_stations_of_which_one_is_offline(street: Street, tmp_path: Path) -> None:
+def test_a_band_at_two_stations_of_which_one_is_offline(tmp_path: Path) -> None:
+    street = Street(tmp_path, [0.0, 1.0], authority=authority.make(tmp_path, PASSPHRASE))
+    try:
+        _at_two_stations(street, tmp_path)
+    finally:
+        street.sim.__exit__()
+
+
+def _at_two_stations(street: Street, tmp_path: Path) -> None:
     street.issue()
     band, other = street.bands
     offline = Spool(tmp_path / "offline")
     online = Spool(tmp_path / "online")
     server = TracingServer(tmp_path / "server", utc=street.utc)
-    server.unlock({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY})
     for n, each in enumerate(street.bands):
         base, dock, receipt = (bytes([n + 1, k] * 16) for k in range(3))
         server.enrol(Enrolment(each.name, "virtual", "band", START // 86400, base, dock, receipt))
@@ -225,7 +236,7 @@ def test_a_band_at_two_stations_of_which_one_is_offline(street: Street, tmp_path
         assert result.outcome == Outcome.DONE.value
         return result
 
-    with running(tmp_path) as url:
+    with running(tmp_path, PASSPHRASE) as url:
         street.later(1200)
         dock(offline, "off", None)
         street.later(1200)

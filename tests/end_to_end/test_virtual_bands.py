@@ -182,7 +182,7 @@ def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled
     street.issue()
     street.later(7200)
     band = street.bands[0]
-    for pause_s in (0.05, 0.25, 0.4):
+    for pause_s in (0.05, 0.15, 0.25):
         port = street.sim.plug(band)
         street.sim.run_on()
         timer = threading.Timer(pause_s, lambda: street.sim.unplug(band))

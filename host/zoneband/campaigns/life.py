@@ -5,9 +5,11 @@ the tracing server itself in this process. The ground truth is what the band ack
 record whose slot had read back.
 """
 
+import contextlib
 import random
 import subprocess
 import threading
+from collections.abc import Generator
 from pathlib import Path
 
 from zoneband import batch as batches
@@ -58,15 +60,30 @@ print(word, at_s, keys.id_at(at_s, at_s).hex())
 class Life:
     """One band, its station's spool and its server, in one directory."""
 
-    def __init__(self, where: Path, compiled: Compiled, number: int, seed: int) -> None:
+    def __init__(
+        self,
+        where: Path,
+        compiled: Compiled,
+        number: int,
+        seed: int,
+        signer: bytes = b"",
+        period_ms: int = 60000,
+    ) -> None:
+        """signer: Ed25519 key (32 bytes) whose updates the band takes; period_ms: of its radio."""
         self.rng = random.Random(f"zoneband life {seed} {number}")
         self._where = where
         self.serial = f"ZB-{number:04d}-0000"
-        self._base, self._receipt = self.rng.randbytes(32), self.rng.randbytes(32)
+        self._base, self.receipt_key = self.rng.randbytes(32), self.rng.randbytes(32)
         facts = Provision(
-            self.serial, START // 86400, self._base, None, self._receipt, issued_utc_s=START
+            self.serial,
+            START // 86400,
+            self._base,
+            None,
+            self.receipt_key,
+            signer=bytes((keys.AUTHORITY_NUMBER,)) + signer if signer else b"",
+            issued_utc_s=START,
         )
-        self.band = Solo(where / "band", compiled, facts, {"period_ms": 60000})
+        self.band = Solo(where / "band", compiled, facts, {"period_ms": period_ms})
         self.now_us = 0
         self.power_on_us = 0
         self.cause = PWRON_RESET
@@ -76,7 +93,7 @@ class Life:
         self.server.enrol(
             Enrolment(
                 self.serial, "virtual", "band", START // 86400,
-                self._base, bytes(32), self._receipt, keys.GROUP, keys.GENERATION,
+                self._base, bytes(32), self.receipt_key, keys.GROUP, keys.GENERATION,
             )
         )  # fmt: skip
         self.crashes: list[str] = []
@@ -171,6 +188,23 @@ class Life:
         self.now_us += 2_000_000
         return result
 
+    @contextlib.contextmanager
+    def serving(self, script: str, cable: SoloCable) -> Generator[None]:
+        """The band runs a script on a cable meanwhile, and ends when it finds a file `stop`."""
+        stop = self._where / "band" / "stop"
+        process = self._start(_BEGIN + script, 0, cable.terminal)
+        try:
+            yield
+        finally:
+            stop.touch()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            stop.unlink()
+            self._ended(process, cable.rest())
+
     def deliver(self) -> None:
         """The server takes what waits in the spool, and its receipts come back."""
         for name in self.spool.waiting():
@@ -201,7 +235,7 @@ class Life:
 
     def held(self) -> dict[int, bytes]:
         """Cursor to record of all that the server can read in what it was sent."""
-        opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, self.serial, self._receipt)
+        opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, self.serial, self.receipt_key)
         found: dict[int, bytes] = {}
         for path in (self._where / "server" / "batches").iterdir():
             for placed in parse(batches.unpack(path.read_bytes()), opener).records:
@@ -212,7 +246,11 @@ class Life:
         """Dock it twice with all well, and hold what the server then has against the truth."""
         outcomes = [self.dock().outcome for _ in range(2)]
         self.deliver()
-        truth, held = self.truth(), self.held()
+        held = self.held()
+        # What it wrote after its last pull, the clock's setting above all, is still in its flash.
+        log_id = next(iter(self.server.band_state(self.serial)["logs"]))["log_id"]
+        end = self.spool.cursor(self.serial, log_id)
+        truth = {cursor: record for cursor, record in self.truth().items() if cursor < end}
         state = self.server.band_state(self.serial)
         wrong = sum(
             each[kind] for each in state["logs"] for kind in ("altered", "missing", "foreign")

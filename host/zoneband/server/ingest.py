@@ -49,21 +49,18 @@ class Ingest:
         chain of IDs, which `Identities` must hear of once this is committed.
 
         Raises OSError when a segment cannot be written."""
-        better = _clock(db, header, fresh)
+        marks = [p for p in fresh if p.record[0] != records.ENCOUNTER]
+        better = _clock(db, header, marks)
         lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better)
-        _marks(db, header, fresh, lines)
-        heard = [
-            p
-            for p in fresh
-            if p.record[0] == records.ENCOUNTER and lines.get(p.boot_id) is not None
-        ]
+        _marks(db, header, marks, lines)
+        heard = [p for p in fresh if p.record[0] == records.ENCOUNTER and p.boot_id in lines]
         if heard:
             columns = _columns(band, header.log_id, heard)
             _place(columns, lines)
             self._keep(db, columns, today)
         if better:
             self._retime(db, band, {boot: lines[boot] for boot in better}, today)
-        return chains.note(db, header, band, fresh, lines)
+        return chains.note(db, header, band, marks, lines)
 
     # --- segments ---------------------------------------------------------------------------
 
@@ -185,7 +182,7 @@ class Ingest:
                 path.unlink(missing_ok=True)
 
 
-def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]:
+def _clock(db: Connection, header: BatchHeader, marks: list[Placed]) -> set[int]:
     # Keep what the batch says of the band's clock; the boots that it is the best yet of.
     pair_s = header.run_s + header.run_ms / 1000
     spans: list[dict[str, Any]] = [
@@ -199,7 +196,7 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]
             "of_band": False,
         }
     ]
-    for placed in fresh:
+    for placed in marks:
         if placed.record[0] != records.CLOCK:
             continue
         at, ms, source, flags, utc, utc_ms, error, _ = readers.read_clock(placed.record)
@@ -261,11 +258,11 @@ def _timelines(db: Connection, serial: str, boots: set[int]) -> dict[int, Timeli
 def _marks(
     db: Connection,
     header: BatchHeader,
-    fresh: list[Placed],
+    marks: list[Placed],
     lines: Mapping[int, Timeline],
 ) -> None:
     rows: list[dict[str, Any]] = []
-    for placed in fresh:
+    for placed in marks:
         kind = placed.record[0]
         value = number = 0
         if kind in _MARKS:

@@ -107,7 +107,9 @@ def _wait_on_cable(until_us):
     poll.register(sys.stdin, uselect.POLLIN)
     begun = utime.ticks_us()
     came = bool(poll.poll(max(0, (until_us - now_us + 999) // 1000)))
-    now_us = min(now_us + utime.ticks_diff(utime.ticks_us(), begun), until_us) if came else until_us
+    if came:
+        until_us = min(now_us + utime.ticks_diff(utime.ticks_us(), begun), until_us)
+    now_us = max(now_us, until_us)
     return came
 
 

@@ -5,10 +5,20 @@
 
 import _air
 import bluetooth
+import uos
 
 from wire import bluezone
 
 _Real = bluetooth.BLE
+
+
+def exists(path):
+    """Whether a file is there."""
+    try:
+        uos.stat(path)
+        return True
+    except OSError:
+        return False
 
 
 def install(beacons):
