@@ -275,7 +275,7 @@ class _Reader:
                     if claim is not self._proved:
                         self._prove(claim)
                     elif len(self._run) > 1 or self._run[0].slots:
-                        self._behind_goes_on()
+                        self._behind_goes_on(record)
                     out = self.out
                     out.settled |= 1 << at
                     out.records.append(
@@ -309,9 +309,13 @@ class _Reader:
             self._taken[at] = claim.group[i * log.SLOT_BYTES : (i + 1) * log.SLOT_BYTES]
             self.out.settled |= 1 << at
 
-    def _behind_goes_on(self) -> None:
-        # The proved group goes on behind these slots: no power was lost here.
-        self._wrong_pieces(self._run)
+    def _behind_goes_on(self, record: bytes) -> None:
+        # The proved group goes on behind these slots: run time was not lost here. But a reset in
+        # the middle of a slot leaves it torn too, and the next record tells of the start.
+        if record[0] == records.BOOT and len(self._run) == 1 and len(self._run[0].slots) == 1:
+            self._tear(self._run)
+        else:
+            self._wrong_pieces(self._run)
         self._run = [_Piece("plain", [])]
         assert self._proved is not None
         self._claims = [self._proved]
