@@ -18,7 +18,8 @@ def preamble(log, cursor):
     out = [(sector * _SLOTS, 1)]
     at = 1
     while at + layout.GROUP_SLOTS <= slot:
-        if layout.starts_group(log.slot(sector, at)):
+        # One that a cut left torn may hold the begin of the next.
+        if layout.starts_group(log.slot(sector, at)) and log.group(sector, at):
             out.append((sector * _SLOTS + at, layout.GROUP_SLOTS))
             at += layout.GROUP_SLOTS
         else:

@@ -30,7 +30,7 @@ def _street(bands: int, count: int, reset_on_open: bool = False) -> Iterator[tup
                 key = bytes([n + 1] * 32)
                 facts = Provision(
                     f"ZB-{n:04d}-0000", _START // 86400, key, None, key,
-                    issued_utc_s=_START, filled=count,
+                    issued_utc_s=_START, filled=count, locked=False,
                 )  # fmt: skip
                 band = sim.add_band(facts.serial, float(n), 0.0, facts)
                 band.reset_on_open = reset_on_open

@@ -15,7 +15,7 @@ class Ble:
 
 ble, table = Ble(), Encounters(256)
 radio = Radio(ble, Config("none"), table, lambda: 1234)
-radio._start()
+radio.start()
 reports = []
 for n in range(50):
     data = memoryview(bluezone.beacon(bytes([n]) * 12))

@@ -51,10 +51,14 @@ from band import run
 from band.bandlog import BandLog
 witness.watch(BandLog, "../truth", "../now")
 band = run.make()
+def live(until_s):
+    while _air.now_us < until_s * 1000000:
+        band.burst()
 first = band.log.head
-while _air.now_us < {hours} * 3600000000:
-    band.burst()
+live({hours} * 3600)
 print(first, band.log.head)
+# Until the last of them are silent and written.
+live({hours} * 3600 + 120)
 for slot in range({hours} * 4):
     for n in range(REAL):
         if present(n, slot):

@@ -49,7 +49,6 @@ band.burst()
 band.burst()
 witness.tick()
 """
-_SIGNING = Ed25519PrivateKey.from_private_bytes(b"virtual bands only: updates' key")
 
 Forgery = Callable[["_Attack"], bool]  # True: it passed for genuine
 
@@ -266,7 +265,7 @@ def unsigned_update(attack: _Attack) -> bool:
 
 def old_update(attack: _Attack) -> bool:
     """An older version that the authority did sign, once."""
-    return _update(attack, (0, 0, 1), _SIGNING, messages.OLD_UPDATE)
+    return _update(attack, (0, 0, 1), keys.SIGNING, messages.OLD_UPDATE)
 
 
 # --- the band's log ------------------------------------------------------------------------------
@@ -371,8 +370,7 @@ def run(
 
 
 def _round(where: Path, compiled: solo.Compiled, number: int, seed: int, only: str) -> list[str]:
-    signer = _SIGNING.public_key().public_bytes_raw()
-    life = Life(where, compiled, number, seed, signer, _PERIOD_MS)
+    life = Life(where, compiled, number, seed, keys.SIGNER, _PERIOD_MS)
     try:
         life.log(90)
         life.dock()  # a server that knows this band's logs are sealed

@@ -24,6 +24,7 @@ from zoneband.sim.band import Provision
 from zoneband.wire import bundle, frames, handshake, hello, log, messages, orders, readers, records
 
 SLOW_S = 1.0
+_HEAP = "132wK"  # a band's, and room for the targets' own lines
 _START = 1_793_682_000
 _SERIAL = "ZB-0000-0000"
 
@@ -266,7 +267,7 @@ print(inputs, slow)
 _VM_SESSION = """
 import crowd
 crowd.install(lambda window, now_s: ())
-from band import run
+from band import cable, modules, run
 from band.session import Session
 from wire import frames, handshake, hello, messages, orders
 band = run.make()
@@ -309,6 +310,7 @@ seeds = (
 while more():
     line = Line(draw(4) > 0)
     timed(lambda: Session(band, line).run())
+    modules.forget(*cable.TAKING)
     band.burst()
 print(inputs, slow)
 """
@@ -391,7 +393,7 @@ def _on_band(root: Path, name: str, compiled: solo.Compiled, seed: int, seconds:
     band = _band(root, f"{name}-{seed}", compiled)
     script = (_VM_BEGIN + _IN_VM[name]).format(seed=seed + 1, ms=int(seconds * 1000), utc=_START)
     try:
-        inputs, slow = band.run(script, timeout_s=seconds + 60).split()[-2:]
+        inputs, slow = band.run(script, timeout_s=seconds + 60, heap=_HEAP).split()[-2:]
     except RuntimeError as error:
         found.crashes, found.first = 1, str(error)
     except subprocess.TimeoutExpired:

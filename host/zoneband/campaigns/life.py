@@ -15,11 +15,12 @@ from pathlib import Path
 from zoneband import batch as batches
 from zoneband.campaigns.tally import Verdict
 from zoneband.dock.job import DockJob, DockResult, Outcome
+from zoneband.release import Bundle
 from zoneband.server.opener import Opener
 from zoneband.server.parse import parse
 from zoneband.server.tracing_server import Enrolment, TracingServer
 from zoneband.sim import keys
-from zoneband.sim.band import PWRON_RESET, Provision
+from zoneband.sim.band import HARD_RESET, PWRON_RESET, Provision
 from zoneband.sim.solo import Compiled, Solo
 from zoneband.sim.solo_cable import Fate, SoloCable, clean
 from zoneband.spool import Receipt, Spool
@@ -27,12 +28,23 @@ from zoneband.wire import bluezone
 
 START = 1_793_682_000
 DEAD = -9  # how a VM ends whose power was cut
+RESTART = 30  # and one whose band called machine.reset()
 _PATIENCE_S = 120.0
+_END_S, _UPDATE_END_S = 0.5, 10.0
+_HEAP = "116wK"  # a band's, and room for the neighbours and the witness
+_making = threading.Lock()  # a ledger is made by one thread at a time
 
-# Ten near neighbours, a window a minute: records, rotations and RTC memory in turn. What it has
+# Started as the loader does, which counts the starts of an update on trial; but what goes wrong
+# ends the VM. Ten near neighbours, a window a minute: records, rotations and RTC memory in turn. What it has
 # acknowledged and what time it has come to stand in files that no cut reaches.
 _BEGIN = """
-import _air, crowd, hashlib, witness
+import uos, witness
+if uos.getenv("ZB_CUT"):
+    import cutpower
+    cutpower.limit_files()
+import loader
+loader.use(loader.choose()[0])
+import _air, crowd, hashlib
 def beacons(window, now_s):
     for n in range(10):
         rid = hashlib.sha256(b"%d %d" % (n, now_s // 900)).digest()[:12]
@@ -48,7 +60,8 @@ LOG = _BEGIN + "for _ in range({bursts}):\n    band.burst()\n    witness.tick()\
 DOCK = _BEGIN + "while not band.cable.docked:\n    band.burst()\n    witness.tick()\n"
 START_ONLY = _BEGIN + "witness.tick()\n"
 _STAND = """
-import esp32
+import esp32, loader
+loader.find()
 from band.keys import BandKeys
 keys = BandKeys(esp32.Partition.find(1, label="bandkeys")[0])
 word = "whole" if keys.load() else "broken"
@@ -88,7 +101,8 @@ class Life:
         self.power_on_us = 0
         self.cause = PWRON_RESET
         self.spool = Spool(where / "station")
-        self.server = TracingServer(where / "server", utc=self.utc)
+        with _making:
+            self.server = TracingServer(where / "server", utc=self.utc)
         self.server.unlock({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY})
         self.server.enrol(
             Enrolment(
@@ -98,6 +112,7 @@ class Life:
         )  # fmt: skip
         self.crashes: list[str] = []
         self.cuts: list[int] = []  # virtual times
+        self.restarts = 0  # by the band itself
         self._taken = 0
 
     def close(self) -> None:
@@ -119,6 +134,7 @@ class Life:
             cause=self.cause,
             power_on_us=self.power_on_us,
             cut=cut,
+            heap=_HEAP,
             terminal=terminal,
         )
 
@@ -127,10 +143,13 @@ class Life:
         ticked = self._where / "band" / "now"
         if ticked.exists():
             self.now_us = max(self.now_us, int(ticked.read_text() or "0"))
-        if process.returncode not in (0, DEAD):
+        if process.returncode not in (0, DEAD, RESTART):
             self.crashes.append(shown.decode(errors="replace")[-2000:])
         if process.returncode == DEAD:
             self.cuts.append(self.now_us)
+        if process.returncode == RESTART:
+            self.restarts += 1
+            self.reset(HARD_RESET)
         return process.returncode == DEAD
 
     def log(self, bursts: int, cut: int = 0, script: str = LOG) -> bool:
@@ -138,6 +157,12 @@ class Life:
         process = self._start(script.format(bursts=bursts), cut)
         out, errors = process.communicate(timeout=_PATIENCE_S)
         return self._ended(process, out + errors)
+
+    def script(self, script: str) -> None:
+        """Start the band, and run a script in its VM."""
+        process = self._start(_BEGIN + script, 0)
+        out, errors = process.communicate(timeout=_PATIENCE_S)
+        self._ended(process, out + errors)
 
     def power_lost(self) -> None:
         """From here on without RTC memory and run time."""
@@ -150,9 +175,14 @@ class Life:
         self.cause = cause
 
     def dock(
-        self, cut: int = 0, fate: Fate = clean, unplug_after_s: float | None = None
+        self,
+        cut: int = 0,
+        fate: Fate = clean,
+        unplug_after_s: float | None = None,
+        bundle: Bundle | None = None,
     ) -> DockResult:
-        """One dock by the station's own job. fate: what happens on the line."""
+        """One dock by the station's own job. fate: what happens on the line; bundle: the update
+        that the station has."""
         with SoloCable(fate) as cable:
             process = self._start(DOCK, cut, cable.terminal)
 
@@ -175,14 +205,15 @@ class Life:
                 deliver=self.deliver,
                 utc=self.utc,
                 fetch_orders=self._fetch_orders,
+                find_update=lambda board, version: bundle,
             ).run()
             cable.unplug()
-            watcher.join()
             try:
-                process.wait(0.5)
+                process.wait(_UPDATE_END_S if bundle else _END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            watcher.join()
             shown = cable.rest()
         self._ended(process, shown)
         self.now_us += 2_000_000
@@ -236,11 +267,16 @@ class Life:
     def held(self) -> dict[int, bytes]:
         """Cursor to record of all that the server can read in what it was sent."""
         opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, self.serial, self.receipt_key)
-        found: dict[int, bytes] = {}
-        for path in (self._where / "server" / "batches").iterdir():
-            for placed in parse(batches.unpack(path.read_bytes()), opener).records:
-                found[placed.sector * 128 + placed.slot] = placed.record
-        return found
+        kept = [
+            batches.unpack(path.read_bytes())
+            for path in sorted((self._where / "server" / "batches").iterdir())
+        ]
+        if not kept:
+            return {}
+        # As one: what a bad line took of one batch, a key group maybe, another brought.
+        chunks = tuple(chunk for batch in kept for chunk in batch.chunks)
+        whole = parse(batches.Batch(kept[0].header, chunks), opener)
+        return {placed.sector * 128 + placed.slot: placed.record for placed in whole.records}
 
     def judge(self) -> Verdict:
         """Dock it twice with all well, and hold what the server then has against the truth."""
@@ -248,10 +284,10 @@ class Life:
         self.deliver()
         held = self.held()
         # What it wrote after its last pull, the clock's setting above all, is still in its flash.
-        log_id = next(iter(self.server.band_state(self.serial)["logs"]))["log_id"]
-        end = self.spool.cursor(self.serial, log_id)
-        truth = {cursor: record for cursor, record in self.truth().items() if cursor < end}
         state = self.server.band_state(self.serial)
+        logs = [each["log_id"] for each in state["logs"]]
+        end = self.spool.cursor(self.serial, logs[0]) if logs else 0
+        truth = {cursor: record for cursor, record in self.truth().items() if cursor < end}
         wrong = sum(
             each[kind] for each in state["logs"] for kind in ("altered", "missing", "foreign")
         )
@@ -267,7 +303,10 @@ class Life:
 
     def _has_ids(self) -> bool:
         # Its keys are whole, and the ID is one that the server resolves to it.
-        word, at_s, rid = self.band.run(_STAND).split()
+        try:
+            word, at_s, rid = self.band.run(_STAND).split()
+        except RuntimeError:
+            return False
         known = self.server.base_keys(self.serial)
         return word == "whole" and any(
             _id_at(day, key, int(at_s)).hex() == rid for day, key in known

@@ -1,4 +1,5 @@
-"""Power that goes at any byte of flash, NVS or RTC memory: while a band logs, is docked, updates.
+"""Power that goes at any byte of flash, NVS, RTC memory or a file: while a band logs, is docked,
+updates and starts a new version.
 
 A round is one cut. Each band lives through a hundred, and is then held against its ground truth;
 for every ten cuts one band is also switched on and off once more in a row with nothing between.
@@ -11,17 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoneband.campaigns.life import START_ONLY, Life
+from zoneband.campaigns.releases import Releases
 from zoneband.campaigns.tally import Tally
 from zoneband.campaigns.workers import each_in_turn
-from zoneband.sim import solo
+from zoneband.sim import keys, solo
 from zoneband.sim.band import WDT_RESET
 
 CUTS_PER_BAND = 100
 _POWER_UPS_PER_CUT = 0.1
-# Bytes that the power lasts for: an hour of logging programs about as many; a dock a few.
-_LOG_BYTES, _DOCK_BYTES = 16_000, 2_500
+# Bytes that the power lasts for: an hour of logging programs about as many, a dock a few, a new
+# version until it is settled fewer still.
+_LOG_BYTES, _DOCK_BYTES, _TRIAL_BYTES = 16_000, 2_500, 1_500
 _BURSTS = 240
 _DOCK_SHARE, _ORDER_SHARE, _RESET_SHARE = 0.25, 0.3, 0.4
+_UPDATE_SHARE, _OVERTAKEN_SHARE = 0.15, 0.2
 
 Told = Callable[[str], None]
 
@@ -54,10 +58,11 @@ def run(
 def _band(
     tally: Tally, where: Path, compiled: solo.Compiled, number: int, cuts: int, power_ups: int
 ) -> None:
-    life = Life(where, compiled, number, tally.seed)
+    life = Life(where, compiled, number, tally.seed, keys.SIGNER)
+    releases = Releases(compiled)
     try:
         for _cut in range(cuts):
-            _one(life)
+            _one(life, releases)
         for _on in range(power_ups):
             life.log(0, script=START_ONLY)
             life.now_us += 5_000_000
@@ -69,21 +74,40 @@ def _band(
         shutil.rmtree(where, ignore_errors=True)
 
 
-def _one(life: Life) -> None:
+def _one(life: Life, releases: Releases) -> None:
     rng = life.rng
     while True:
         # Until the cut falls into this life: a short dock may be over before.
-        if rng.random() < _DOCK_SHARE:
+        cuts, restarts = len(life.cuts), life.restarts
+        kind = rng.random()
+        if kind < _UPDATE_SHARE:
+            _update(life, releases)
+        elif kind < _UPDATE_SHARE + _DOCK_SHARE:
             if rng.random() < _ORDER_SHARE:
                 life.server.orders.make(life.serial, "rekey")
-            before = len(life.cuts)
             life.dock(cut=rng.randrange(1, _DOCK_BYTES))
-            cut = len(life.cuts) > before
         else:
-            cut = life.log(_BURSTS, cut=rng.randrange(1, _LOG_BYTES))
+            life.log(_BURSTS, cut=rng.randrange(1, _LOG_BYTES))
+        if life.restarts > restarts:
+            # A new version, or the way back; no power-up comes between. Its first minutes.
+            life.log(_BURSTS, cut=rng.randrange(1, _TRIAL_BYTES))
         _start_anew(life, rng)
-        if cut:
+        if len(life.cuts) > cuts:
             return
+
+
+def _update(life: Life, releases: Releases) -> None:
+    # A cut early, anywhere in the file, or about its end and the choice of the other place.
+    rng = life.rng
+    restarts = life.restarts
+    bundle = releases.newest
+    there = max((path.stat().st_size for path in life.band.root.glob("?.new")), default=0)
+    left = max(1, len(bundle.app) - there)
+    lasts = rng.choice((0, rng.randrange(left), left)) + rng.randrange(1, _DOCK_BYTES)
+    life.dock(cut=lasts, bundle=bundle)
+    if life.restarts > restarts or rng.random() < _OVERTAKEN_SHARE:
+        # It has this one; or a newer one comes before it has, or after it undid this one.
+        releases.release()
 
 
 def _start_anew(life: Life, rng: random.Random) -> None:

@@ -25,7 +25,8 @@ def _load() -> dict[str, Any]:
             _("The benchmarks are only in a source checkout: run ./zoneband bench there."),
             ExitCode.NOTHING,
         )
-    sys.path.insert(0, str(_TESTS))
+    # As pytest finds them: what the tests share, and the firmware that they run on this Python.
+    sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "firmware")]
     package = importlib.import_module("bench")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"bench.{module.name}")

@@ -38,6 +38,8 @@ def step_name(step: str) -> str:
     """A step of flashing in the user's language."""
     names = {
         "": _("waiting"),
+        "look": _("looking for a band"),
+        "update": _("updating"),
         "chip": _("asking the chip"),
         "erase": _("erasing"),
         "write": _("writing"),

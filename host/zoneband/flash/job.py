@@ -13,13 +13,15 @@ from enum import Enum
 from typing import Any
 
 from zoneband import __version__, station
-from zoneband.dock.greeting import Greeting, NoBand, NoKey, NotProvisioned, Refused
+from zoneband.dock.greeting import Greeting, Impostor, NoBand, NoKey, NotProvisioned, Refused
 from zoneband.dock.link import Link, LinkLost
 from zoneband.dock.session import BandSession
 from zoneband.errors import UserError
 from zoneband.flash import keys as band_keys
+from zoneband.flash import locked
 from zoneband.flash.board import Board
 from zoneband.flash.keys import BandKeys
+from zoneband.flash.locked import Gate, Locked, Updated
 from zoneband.flash.plan import Plan, WhichBoard
 from zoneband.flash.repl import NoRepl, Repl, ScriptFailed, get_attention, restart
 from zoneband.flash.tool import Esptool
@@ -27,7 +29,7 @@ from zoneband.i18n import _
 from zoneband.inventory import Inventory, State
 from zoneband.seal import Kind
 from zoneband.spool import Spool
-from zoneband.wire import status
+from zoneband.wire import messages, status
 
 _HELLO_S = 6.0
 _LOOK = "import esp32\nfrom band import setup\nsetup.look(esp32)"
@@ -40,8 +42,6 @@ _TEST = (
     "import machine, esp32, bluetooth\nfrom band import setup\n"
     "setup.test(machine, esp32, bluetooth)"
 )
-
-
 # The application itself, in the interpreter that the tests ran in: another start would cost a
 # second, and comes at the end anyway.
 _RUN = "import main"
@@ -86,7 +86,8 @@ Report = Callable[[str, float], None]  # step, share of it that is done
 
 
 class FlashJob:
-    """Flashes the board at one port; `random` draws key bytes."""
+    """Flashes the board at one port. make_keys: a band's keys of its group's number, generation
+    and key."""
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class FlashJob:
         self._inventory = inventory
         self._report = report
         self._make_keys = make_keys
+        self._gate = Gate(plan.request.data, plan.groups, spool)
         self._esptool = Esptool(port, plan.request.baud, plan.request.esptool_args)
         self._port = port
         self._began = 0.0
@@ -119,6 +121,16 @@ class FlashJob:
                 result.steps[name] = time.monotonic() - step_began
             result.outcome = Outcome.DONE.value
             result.message = _("Done – take the band off")
+        except Updated as updated:
+            result.outcome, result.serial = Outcome.DONE.value, updated.serial
+            result.message = _("Done – take the band off")
+            result.note = _(
+                "It is handed out and locked: it was updated to {version}, not flashed."
+            ).format(version=updated.version)
+        except Locked as error:
+            result.serial, result.message = error.serial, error.message
+            if "look" not in result.steps:
+                result.message += " " + _("Nothing was changed.")
         except WhichBoard as error:
             result.message, result.choices = error.message, error.names
         except UserError as error:
@@ -136,6 +148,8 @@ class FlashJob:
                 "This band belongs to another group (number {group}): this station has no key for "
                 "it. Ask the authority to add the group here."
             ).format(group=error.group)
+        except Impostor:
+            result.message = _("This device only claims to be a band. Put it aside.")
         except Refused as error:
             result.message = _("The band refused (reason {reason}). Plug it in again.").format(
                 reason=error.reason
@@ -160,6 +174,8 @@ class FlashJob:
         steps = self._plan.request.steps
         found: list[tuple[str, Callable[[], None]]] = []
         writes = bool({"image", "table", "app"} & set(steps))
+        if not self._plan.request.erase:
+            found.append(("look", self._look))
         chosen = self._plan.chosen
         if chosen is not None and (writes or self._plan.request.erase):
             # Writing and erasing refuse a wrong chip by themselves, before they change anything.
@@ -173,6 +189,30 @@ class FlashJob:
         if {"keys", "test"} & set(steps):
             found += [("setup", self._set_up), ("dock", self._dock)]
         return found
+
+    # --- a locked band ----------------------------------------------------------------------
+
+    def _look(self) -> None:
+        # Before anything is changed, should a locked band be awake and hear us.
+        serial = self._gate.unlock_or_update(
+            self._port, locked.LOOK_S, lambda share: self._report("update", share)
+        )
+        if serial is not None:
+            self._unlocked(serial)
+
+    def _unlocked(self, serial: str) -> None:
+        self.result.serial = serial
+        self.result.note = _("It was unlocked by the authority's order.")
+
+    def _attend(self) -> None:
+        try:
+            get_attention(self._port)
+        except NoRepl:
+            serial = self._gate.unlock(self._port, _HELLO_S)
+            if serial is None:
+                raise
+            self._unlocked(serial)
+            get_attention(self._port)
 
     # --- esptool ----------------------------------------------------------------------------
 
@@ -206,7 +246,7 @@ class FlashJob:
     # --- on the band ------------------------------------------------------------------------
 
     def _set_up(self) -> None:
-        get_attention(self._port)
+        self._attend()
         with Repl(self._port, 3) as repl:
             facts = repl.ask(_LOOK)
             self._check_files(facts)
@@ -354,8 +394,7 @@ class FlashJob:
         if self.result.serial is None:
             self.result.serial = band.serial
         if station.clock_vouched(self._plan.request.data):
-            session.set_clock(100)
-            self.result.clock_set = True
+            self._set_clock(session)
         elif not self.result.note:
             self.result.note = _(
                 "This computer's clock is not vouched for: the band's was left as it is."
@@ -363,6 +402,20 @@ class FlashJob:
         firmware = ".".join(map(str, band.firmware))
         self._inventory.flashed(band.serial, self._board.name, firmware)
         session.cue(status.CUE_DONE)
+
+    def _set_clock(self, session: BandSession) -> None:
+        try:
+            session.set_clock(100)
+        except Refused as refused:
+            # Handed out, it lets its clock go only so far.
+            if refused.reason != messages.CLOCK_JUMP:
+                raise
+            self.result.note = _(
+                "The band's clock is far from this computer's: it was left as it is. Only an order "
+                "of the authority changes it."
+            )
+        else:
+            self.result.clock_set = True
 
 
 def part_name(part: str) -> str:

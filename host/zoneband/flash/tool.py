@@ -212,28 +212,15 @@ def _silence() -> str:
 
 # What esptool says, and what a volunteer can do about it; the first that is found counts.
 def _explanations() -> tuple[tuple[str, str], ...]:
+    used = _("Another program uses this port: close it, or run zoneband doctor.")
+    pulled = _("The board was pulled out. Nothing is lost: plug it in and flash it once more.")
     return (
         ("Permission denied", _("This port may not be opened by this user. Run: zoneband doctor")),
-        (
-            "Could not exclusively lock port",
-            _("Another program uses this port: close it, or run zoneband doctor."),
-        ),
-        (
-            "Device or resource busy",
-            _("Another program uses this port: close it, or run zoneband doctor."),
-        ),
-        (
-            "could not open port",
-            _("The board was pulled out. Nothing is lost: plug it in and flash it once more."),
-        ),
-        (
-            "serial exception error",
-            _("The board was pulled out. Nothing is lost: plug it in and flash it once more."),
-        ),
-        (
-            _LOST,
-            _("The board was pulled out. Nothing is lost: plug it in and flash it once more."),
-        ),
+        ("Could not exclusively lock port", used),
+        ("Device or resource busy", used),
+        ("could not open port", pulled),
+        ("serial exception error", pulled),
+        (_LOST, pulled),
         (
             "Failed to connect",
             _(

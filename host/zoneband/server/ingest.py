@@ -50,7 +50,7 @@ class Ingest:
 
         Raises OSError when a segment cannot be written."""
         marks = [p for p in fresh if p.record[0] != records.ENCOUNTER]
-        better = _clock(db, header, marks)
+        better = _clock(db, header, fresh)
         lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better)
         _marks(db, header, marks, lines)
         heard = [p for p in fresh if p.record[0] == records.ENCOUNTER and p.boot_id in lines]
@@ -182,11 +182,13 @@ class Ingest:
                 path.unlink(missing_ok=True)
 
 
-def _clock(db: Connection, header: BatchHeader, marks: list[Placed]) -> set[int]:
+def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]:
     # Keep what the batch says of the band's clock; the boots that it is the best yet of.
-    pair_s = header.run_s + header.run_ms / 1000
-    spans: list[dict[str, Any]] = [
-        {
+    spans: list[dict[str, Any]] = []
+    if any(placed.boot_id == header.boot_id for placed in fresh):
+        # The station's word, of a run time that the band itself was in at this pull.
+        pair_s = header.run_s + header.run_ms / 1000
+        pair = {
             "boot_id": header.boot_id,
             "run_s": pair_s,
             "until_s": pair_s,
@@ -195,8 +197,8 @@ def _clock(db: Connection, header: BatchHeader, marks: list[Placed]) -> set[int]
             "quality": int(Quality.VOUCHED if header.vouched else Quality.SUSPECT),
             "of_band": False,
         }
-    ]
-    for placed in marks:
+        spans.append(pair)
+    for placed in fresh:
         if placed.record[0] != records.CLOCK:
             continue
         at, ms, source, flags, utc, utc_ms, error, _ = readers.read_clock(placed.record)
@@ -204,7 +206,7 @@ def _clock(db: Connection, header: BatchHeader, marks: list[Placed]) -> set[int]
         if source == records.SOURCE_STATION:
             quality = Quality.VOUCHED
         run_s, utc_s = placed.base_s + at + ms / 1000, utc + utc_ms / 1000
-        last = spans[-1]
+        last = spans[-1] if spans else {"of_band": False}
         # The band's clock rides on its run time: a mark that says the same makes no new row.
         same = last["of_band"] and last["boot_id"] == placed.boot_id and last["quality"] == quality
         if same and abs(utc_s - run_s - (last["utc_s"] - last["run_s"])) <= _SAME_S:
@@ -221,6 +223,8 @@ def _clock(db: Connection, header: BatchHeader, marks: list[Placed]) -> set[int]
                 "of_band": True,
             }
         )
+    if not spans:
+        return set()
     table = ledger.clock_spans
     rows = db.execute(
         select(table.c.boot_id, func.max(table.c.quality))

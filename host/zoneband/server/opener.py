@@ -5,6 +5,7 @@ anybody can seal a secret to the authority. Only a slot whose tag fits proves it
 the band's log key; so a group's chain is a claim until a slot behind it opens.
 """
 
+import hashlib
 import hmac
 import struct
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ from zoneband.wire import log, sealing
 
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 _ECB = ECB()
+# HMAC-SHA256 (RFC 2104) of a 32-byte key in two plain hashes: half of what `hmac.digest` takes.
+_sha256 = hashlib.sha256
+_INNER, _INNER_REST = bytes(n ^ 0x36 for n in range(256)), b"\x36" * 32
+_OUTER, _OUTER_REST = bytes(n ^ 0x5C for n in range(256)), b"\x5c" * 32
 _GROUP_HEAD = 12
 
 
@@ -54,7 +59,9 @@ class SealedChain:
         """The record (24 bytes) in slot number `at`, None when its tag does not fit."""
         hidden = slot[: log.RECORD_BYTES]
         key = sealing.tag_key(self._secret, self._log_key)
-        tag = hmac.digest(key, self._place + at.to_bytes(2, "little") + hidden, "sha256")
+        message = self._place + at.to_bytes(2, "little") + hidden
+        inner = _sha256(key.translate(_INNER) + _INNER_REST + message).digest()
+        tag = _sha256(key.translate(_OUTER) + _OUTER_REST + inner).digest()
         if not hmac.compare_digest(tag[: log.TAG_BYTES], slot[log.RECORD_BYTES :]):
             return None
         cipher = Cipher(AES128(sealing.cipher_key(self._secret)), _ECB).encryptor()

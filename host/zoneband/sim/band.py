@@ -46,7 +46,7 @@ from wire import records
 store = Store(esp32.NVS("zoneband"))
 store.put("state", records.ISSUED)
 store.put("issue", 1)
-store.put("locked", 1)
+store.put("locked", {locked})
 keys = BandKeys(esp32.Partition.find(1, label="bandkeys")[0])
 keys.load()
 keys.id_at({utc_s}, {utc_s})
@@ -73,7 +73,8 @@ class Provision:
     that of zoneband.sim.keys.
 
     With issued_utc_s it is handed out already, as after a dock at that time (Unix seconds) and a
-    loss of power: a start that needs no cable, and so no wall clock. filled: encounters with
+    loss of power: a start that needs no cable, and so no wall clock; locked: as handing out locks
+    it. filled: encounters with
     nobody in its log; missing: "bandkeys" or a name in NVS that a cut provisioning left out."""
 
     serial: str
@@ -88,6 +89,7 @@ class Provision:
     signer: bytes = b""  # number and Ed25519 key of the authority, to check updates with
     issued_utc_s: int | None = None
     filled: int = 0
+    locked: bool = True
     missing: str = ""
 
 
@@ -108,7 +110,9 @@ def provision_script(facts: Provision) -> str:
         f"{facts.group}, {facts.generation}, {authority.hex()!r}, {facts.signer.hex()!r})\n"
     )
     if facts.issued_utc_s is not None:
-        code += _HAND_OUT.format(utc_s=facts.issued_utc_s, filled=facts.filled)
+        code += _HAND_OUT.format(
+            utc_s=facts.issued_utc_s, filled=facts.filled, locked=int(facts.locked)
+        )
     if facts.missing == "bandkeys":
         code += _TAKE_BANDKEYS
     elif facts.missing:

@@ -4,6 +4,7 @@ import binascii
 
 import _air
 
+_open = open  # not the one that a cut limits
 _now_path = ""
 
 
@@ -17,7 +18,7 @@ def watch(kind, truth_path, now_path):
     def append(self, record):
         record = bytes(record)
         real(self, record)
-        with open(truth_path, "a") as f:
+        with _open(truth_path, "a") as f:
             f.write("%d %s\n" % (self.head - 1, binascii.hexlify(record).decode()))
         tick()
 
@@ -26,5 +27,5 @@ def watch(kind, truth_path, now_path):
 
 def tick():
     """Keep the time."""
-    with open(_now_path, "w") as f:
+    with _open(_now_path, "w") as f:
         f.write(str(_air.now_us))
