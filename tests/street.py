@@ -26,7 +26,8 @@ class Street:
         seed: int = 1,
         authority: PublicKey = keys.AUTHORITY,
     ) -> None:
-        """authority: whom the bands seal their logs to."""
+        """authority: whom the bands seal their logs to. They take what keys.SIGNING signs."""
+        signer = bytes((keys.AUTHORITY_NUMBER,)) + keys.SIGNER
         self.sim = Simulation(path / "sim", seed, START, loss=0.3)
         self.sim.__enter__()
         self.spool = Spool(path / "station")
@@ -35,7 +36,13 @@ class Street:
         for n, x in enumerate(places):
             base, receipt = bytes([n + 1, 0] * 16), bytes([n + 1, 2] * 16)
             facts = Provision(
-                f"ZB-000{n}-0000", START // 86400, base, None, receipt, authority=authority
+                f"ZB-000{n}-0000",
+                START // 86400,
+                base,
+                None,
+                receipt,
+                authority=authority,
+                signer=signer,
             )
             self.bands.append(self.sim.add_band(facts.serial, x, 0.0, facts))
 

@@ -1,6 +1,7 @@
 # A dock session: lets a station prove itself, then answers its messages until it says BYE or falls
 # silent. Before a proof nothing but HELLO is answered; after it nothing that is not of the session.
 
+import gc
 import os
 
 import micropython
@@ -204,6 +205,10 @@ class Session:
                 message = self._after
         except ValueError:
             self.refuse(messages.BAD_MESSAGE)
+        except MemoryError:
+            # What was asked for did not fit; the band goes on.
+            gc.collect()
+            self.refuse(messages.FLASH_FAULT)
         return True
 
     # --- speed ------------------------------------------------------------------------------------

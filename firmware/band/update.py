@@ -11,7 +11,7 @@ import sys
 from wire import bundle, messages, records, updates
 from wire.compat import const
 
-from . import ed25519, trial
+from . import modules, trial
 
 # Written at once, so that it is seldom that littlefs has to move half a block; and what a cut
 # takes at most.
@@ -71,7 +71,6 @@ class Update:
         self._held = signed
         self._digest = digest
         self._bytes = size
-        self._buffer = None
         if pending:
             self.ready = True
             return
@@ -98,8 +97,14 @@ class Update:
         if len(key) != 33 or key[0] != signer:
             raise Refusal(messages.BAD_UPDATE)
         gc.collect()
+        # While there is a piece of free memory so large: what follows leaves small ones.
+        self._buffer = bytearray(_WRITE_BYTES)
+        from . import ed25519
+
         signature = signed[-bundle.SIGNATURE_BYTES :]
-        if not ed25519.verify(key[1:], bundle.LABEL + data, signature, self._feed):
+        good = ed25519.verify(key[1:], bundle.LABEL + data, signature, self._feed)
+        modules.forget("band.ed25519", "band.sha512")
+        if not good:
             raise Refusal(messages.BAD_UPDATE)
         if boards and self._board not in boards:
             raise Refusal(messages.BAD_UPDATE)

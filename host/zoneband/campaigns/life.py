@@ -35,8 +35,8 @@ _HEAP = "116wK"  # a band's, and room for the neighbours and the witness
 _making = threading.Lock()  # a ledger is made by one thread at a time
 
 # Started as the loader does, which counts the starts of an update on trial; but what goes wrong
-# ends the VM. Ten near neighbours, a window a minute: records, rotations and RTC memory in turn. What it has
-# acknowledged and what time it has come to stand in files that no cut reaches.
+# ends the VM. Ten near neighbours, a window a minute: records, rotations and RTC memory in turn.
+# What it has acknowledged and what time it has come to stand in files that no cut reaches.
 _BEGIN = """
 import uos, witness
 if uos.getenv("ZB_CUT"):
@@ -267,16 +267,17 @@ class Life:
     def held(self) -> dict[int, bytes]:
         """Cursor to record of all that the server can read in what it was sent."""
         opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, self.serial, self.receipt_key)
-        kept = [
-            batches.unpack(path.read_bytes())
-            for path in sorted((self._where / "server" / "batches").iterdir())
-        ]
-        if not kept:
-            return {}
-        # As one: what a bad line took of one batch, a key group maybe, another brought.
-        chunks = tuple(chunk for batch in kept for chunk in batch.chunks)
-        whole = parse(batches.Batch(kept[0].header, chunks), opener)
-        return {placed.sector * 128 + placed.slot: placed.record for placed in whole.records}
+        # A log as one: what a bad line took of one batch, a key group maybe, another brought.
+        logs: dict[int, list[batches.Batch]] = {}
+        for path in sorted((self._where / "server" / "batches").iterdir()):
+            batch = batches.unpack(path.read_bytes())
+            logs.setdefault(batch.header.log_id, []).append(batch)
+        found: dict[int, bytes] = {}
+        for kept in logs.values():
+            chunks = tuple(chunk for batch in kept for chunk in batch.chunks)
+            for placed in parse(batches.Batch(kept[0].header, chunks), opener).records:
+                found[placed.sector * 128 + placed.slot] = placed.record
+        return found
 
     def judge(self) -> Verdict:
         """Dock it twice with all well, and hold what the server then has against the truth."""

@@ -23,7 +23,7 @@ _POWER_UPS_PER_CUT = 0.1
 # Bytes that the power lasts for: an hour of logging programs about as many, a dock a few, a new
 # version until it is settled fewer still.
 _LOG_BYTES, _DOCK_BYTES, _TRIAL_BYTES = 16_000, 2_500, 1_500
-_BURSTS = 240
+_BURSTS, _TRIES = 240, 20
 _DOCK_SHARE, _ORDER_SHARE, _RESET_SHARE = 0.25, 0.3, 0.4
 _UPDATE_SHARE, _OVERTAKEN_SHARE = 0.15, 0.2
 
@@ -62,7 +62,8 @@ def _band(
     releases = Releases(compiled)
     try:
         for _cut in range(cuts):
-            _one(life, releases)
+            if not _one(life, releases):
+                break
         for _on in range(power_ups):
             life.log(0, script=START_ONLY)
             life.now_us += 5_000_000
@@ -74,9 +75,10 @@ def _band(
         shutil.rmtree(where, ignore_errors=True)
 
 
-def _one(life: Life, releases: Releases) -> None:
+def _one(life: Life, releases: Releases) -> bool:
+    # False for a band that writes nothing any more.
     rng = life.rng
-    while True:
+    for _ in range(_TRIES):
         # Until the cut falls into this life: a short dock may be over before.
         cuts, restarts = len(life.cuts), life.restarts
         kind = rng.random()
@@ -93,7 +95,8 @@ def _one(life: Life, releases: Releases) -> None:
             life.log(_BURSTS, cut=rng.randrange(1, _TRIAL_BYTES))
         _start_anew(life, rng)
         if len(life.cuts) > cuts:
-            return
+            return True
+    return False
 
 
 def _update(life: Life, releases: Releases) -> None:

@@ -312,8 +312,10 @@ class _Reader:
     def _behind_goes_on(self, record: bytes) -> None:
         # The proved group goes on behind these slots: run time was not lost here. But a reset in
         # the middle of a slot leaves it torn too, and the next record tells of the start.
-        if record[0] == records.BOOT and len(self._run) == 1 and len(self._run[0].slots) == 1:
-            self._tear(self._run)
+        slots = [at for piece in self._run for at in piece.slots]
+        own = all(piece.kind in ("plain", "remnant") for piece in self._run)
+        if record[0] == records.BOOT and own and len(slots) == 1:
+            self._tear([_Piece("plain", slots)])
         else:
             self._wrong_pieces(self._run)
         self._run = [_Piece("plain", [])]

@@ -317,9 +317,6 @@ class Air:
                 self._running = None
             band.stop()
             return  # its wake-up is among the events
-        if code == 30:
-            self._boot(band, bands.SOFT_RESET, power_lost=False)
-            return
         # Ctrl-D at the REPL, or a crash of the VM: both start anew, as a board does.
         band.cable.say(b"MPY: soft reboot\r\n")
         raw = band.raw_repl
@@ -372,6 +369,8 @@ class Air:
         elif kind == packets.UART:
             band.cable.move(*struct.unpack("<IH", data))
             self._send(band, packets.UART, b"")
+        elif kind == packets.RESET:
+            self._soon(lambda: self._boot(band, bands.HARD_RESET, power_lost=False))
         elif kind == packets.SLEEP:
             (until,) = struct.unpack("<Q", data)
             self._at(until, lambda: self._boot(band, bands.DEEPSLEEP_RESET, power_lost=False))

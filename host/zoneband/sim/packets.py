@@ -12,6 +12,7 @@ PIN_SET = 0xFB  # pin u8, level u8
 SLEEP = 0xFA  # until u64 µs
 UART = 0xF9  # baud u32 (0: the REPL has its pins again), receive buffer u16
 PIN_EVENT = 0xF8  # now u64 µs: a pin changed while the band waited
+RESET = 0xF6  # machine.reset()
 ADC = 0xF7  # back: µV u32
 
 STDIN, DEAF = 1, 2  # flags of WAIT
