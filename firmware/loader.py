@@ -170,6 +170,8 @@ def main():
     except SystemExit:
         raise
     except BaseException as error:
+        # An order may have opened it, or a hand-out locked it, since the start.
+        locked = _get("locked") == 1
         if not locked and (not trial or isinstance(error, KeyboardInterrupt)):
             raise
         sys.print_exception(error)

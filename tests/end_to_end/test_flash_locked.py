@@ -24,7 +24,7 @@ from zoneband.sim.simulation import VirtualBoard
 from zoneband.sim.workshop import PASSPHRASE, Workshop
 from zoneband.wire import bluezone, log, orders, records
 
-pytestmark = pytest.mark.xdist_group("flash")
+pytestmark = pytest.mark.xdist_group("flash_locked")
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_lock_that_is_seen_only_at_the_repl_is_told_too_and_opens_by_an_order(
     assert_refused(shop.flash(port), serial)
     shop.spool.add_orders(serial, [unlock_order(shop, serial)])
     result = shop.flash(port)
-    assert (result.outcome, result.serial) == ("done", serial), result
+    assert (result.outcome, result.serial) == ("done", serial), result.message
     assert "unlocked" in result.note
 
 
@@ -187,7 +187,7 @@ def test_an_update_that_fits_goes_to_a_locked_band_over_the_dock(tmp_path: Path)
         file.write_bytes(made.pack())
         updates.add(shop.data, file)
         result = shop.flash(port)
-        assert (result.outcome, result.serial) == ("done", serial), result
+        assert (result.outcome, result.serial) == ("done", serial), result.message
         assert "updated to 0.250.0, not flashed" in result.note
         assert "write" not in result.steps
         shop.tray.pull(1)

@@ -330,10 +330,11 @@ class Site:
         os.utime(self.data / "station" / "groups.json", (then, then))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One server for the tests below; a test begins where the one before ended."""
-    path = tmp_path_factory.mktemp("groups")
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A server with two bands of a group that is still to be made."""
+    path = tmp_path / "groups"
+    path.mkdir()
     server = TracingServer(path / "authority" / "server")
     for serial in (A, B):
         keys = key(serial), bytes(32), key(serial + "r")
@@ -342,7 +343,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(path, url)
 
 
-def test_the_verbs_make_list_and_export_groups(site: Site, tmp_path: Path) -> None:
+def _the_verbs_make_list_and_export_groups(site: Site, tmp_path: Path) -> None:
     assert "number 2" in site.verb("group", "add", "Chợ Lớn")
     shown = json.loads(site.verb("group", "list", "--json"))
     assert [(g["number"], g["name"], g["bands"]) for g in shown] == [
@@ -361,7 +362,7 @@ def test_the_verbs_make_list_and_export_groups(site: Site, tmp_path: Path) -> No
     assert zoneband(tmp_path, "station", "groups", str(tmp_path / "none")).returncode == 2
 
 
-def test_a_station_joins_its_groups_as_it_registers(site: Site) -> None:
+def _a_station_joins_its_groups_as_it_registers(site: Site) -> None:
     words = ("station", "init", "--server", site.url, "--name", "st")
     done = zoneband(site.data, *words, "--group", "nowhere")
     assert done.returncode == 2 and "nowhere" in done.stderr
@@ -370,7 +371,7 @@ def test_a_station_joins_its_groups_as_it_registers(site: Site) -> None:
     assert GroupKeys(site.data).current()[:2] == (2, 1)
 
 
-def test_orders_come_only_with_the_keys_that_they_may_need(site: Site, tmp_path: Path) -> None:
+def _orders_come_only_with_the_keys_that_they_may_need(site: Site, tmp_path: Path) -> None:
     book = BandBook(A, tmp_path)
     book.clock(NOON)
     site.spool.add(book.batch())
@@ -391,7 +392,7 @@ def test_orders_come_only_with_the_keys_that_they_may_need(site: Site, tmp_path:
     assert len(site.spool.orders(B)) == 1
 
 
-def test_keys_are_asked_for_once_an_hour_or_when_needed(site: Site) -> None:
+def _keys_are_asked_for_once_an_hour_or_when_needed(site: Site) -> None:
     known, run = GroupKeys(site.data), site.uploader().run
     for generation, (age_s, needed, comes) in enumerate(
         ((60, False, False), (60, True, True), (3700, False, True), (-60, False, True)), 3
@@ -402,7 +403,7 @@ def test_keys_are_asked_for_once_an_hour_or_when_needed(site: Site) -> None:
         assert (known.key(2, generation) is not None) == comes, generation
 
 
-def test_the_verbs_order_and_list(site: Site) -> None:
+def _the_verbs_order_and_list(site: Site) -> None:
     assert "next dock" in site.verb("order", "unlock", B)
     shown = json.loads(site.verb("order", "list", B, "--json"))
     assert shown[-1]["kind"] == "unlock" and not shown[-1]["done"]
@@ -413,7 +414,7 @@ def test_the_verbs_order_and_list(site: Site) -> None:
     assert json.loads(site.verb("order", "list", B, "--json"))[-1]["kind"] == "rekey"
 
 
-def test_without_a_server_all_stays_as_it_is(site: Site) -> None:
+def _without_a_server_all_stays_as_it_is(site: Site) -> None:
     known = GroupKeys(site.data)
     before, orders_before = known.load(), site.spool.orders(A)
     site.age(7200)
@@ -426,3 +427,13 @@ def test_without_a_server_all_stays_as_it_is(site: Site) -> None:
     Uploader(site.data, site.spool, stranger).fetch_orders(A, 0)
     assert site.spool.orders(A) == orders_before
     assert upload.ORDERS_S <= 3
+
+
+def test_a_site_from_its_first_group_to_a_server_that_is_gone(site: Site, tmp_path: Path) -> None:
+    # Each part begins where the one before ended.
+    _the_verbs_make_list_and_export_groups(site, tmp_path)
+    _a_station_joins_its_groups_as_it_registers(site)
+    _orders_come_only_with_the_keys_that_they_may_need(site, tmp_path)
+    _keys_are_asked_for_once_an_hour_or_when_needed(site)
+    _the_verbs_order_and_list(site)
+    _without_a_server_all_stays_as_it_is(site)
