@@ -5,7 +5,9 @@ from wire.compat import const
 
 from . import modules
 
-TAKING = ("band.update", "band.ed25519", "band.sha512", "wire.bundle", "wire.updates")
+TAKING = (
+    "band.update", "band.files", "band.ed25519", "band.sha512", "wire.bundle", "wire.updates",
+)  # fmt: skip
 # Without a pin that sees the cable, silence this long ends a dock.
 _UNDOCK_S = const(120)
 

@@ -4,17 +4,15 @@
 # NVS forgets nothing, so the ID keys, which must be forgotten, never go there.
 
 import binascii
-import hashlib
 import json
 import struct
 import sys
 
 from wire import enrol
 
+from . import files
 from .keys import BandKeys
 from .store import Store
-
-_CHUNK = 512
 
 
 def _hex(data):
@@ -29,29 +27,17 @@ def _partition(esp32, label):
     return esp32.Partition.find(type=1, label=label)[0]
 
 
-def _sha256(path):
-    digest = hashlib.sha256()
-    buf = bytearray(_CHUNK)
-    view = memoryview(buf)
-    with open(path, "rb") as f:
-        while True:
-            n = f.readinto(buf)
-            if not n:
-                return _hex(digest.digest())
-            digest.update(view[:n])
-
-
 def _bad_files():
     # Files that are not what the manifest says.
     try:
         with open("manifest.json") as f:
-            files = json.load(f)["files"]
+            named = json.load(f)["files"]
     except (OSError, ValueError, KeyError):
         return ["manifest.json"]
     bad = []
-    for path in files:
+    for path in named:
         try:
-            if _sha256(path) != files[path]:
+            if _hex(files.sha256(path)) != named[path]:
                 bad.append(path)
         except OSError:
             bad.append(path)
@@ -70,7 +56,7 @@ def look(esp32):
     else:
         keys = "half" if serial or loaded or set(lasting) != {None} else "none"
     try:
-        manifest = _sha256("manifest.json")
+        manifest = _hex(files.sha256("manifest.json"))
     except OSError:
         manifest = ""
     _say(

@@ -4,19 +4,17 @@
 # next start is another.
 
 import gc
-import hashlib
 import os
 import sys
 
 from wire import bundle, messages, records, updates
 from wire.compat import const
 
-from . import modules, trial
+from . import files, modules, trial
 
 # Written at once, so that it is seldom that littlefs has to move half a block; and what a cut
 # takes at most.
 _WRITE_BYTES = const(2048)
-_READ_BYTES = const(512)
 _STARTS = const(3)
 
 
@@ -155,7 +153,7 @@ class Update:
             return
         path = self._name(".new")
         self._buffer = None
-        if _size(path) != self._bytes or self._hash(path) != self._digest:
+        if _size(path) != self._bytes or files.sha256(path, self._feed) != self._digest:
             # What flash or the line did to it: from its begin again.
             _remove(path)
             self._at = 0
@@ -164,18 +162,6 @@ class Update:
         number = bundle.number(bundle.unpack(self._held[: -bundle.SIGNATURE_BYTES])[1])
         self._store.put("place", number << 3 | _STARTS << 1 | (self._other == "b"))
         self.ready = True
-
-    def _hash(self, path):
-        digest = hashlib.sha256()
-        buf = bytearray(_READ_BYTES)
-        view = memoryview(buf)
-        with open(path, "rb") as f:
-            while True:
-                n = f.readinto(buf)
-                if not n:
-                    return digest.digest()
-                digest.update(view[:n])
-                self._feed()
 
 
 def _read(path):

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,22 +29,6 @@ from zoneband.sim.workshop import PASSPHRASE, Workshop
 from zoneband.wire import bluezone, log
 
 pytestmark = pytest.mark.xdist_group("flash")
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """One provisioning bench; each test takes boards of its own out of the box."""
-    with Workshop(tmp_path_factory.mktemp("workshop")) as made:
-        yield made
-
-
-@pytest.fixture
-def slot(shop: Workshop) -> Iterator[int]:
-    """A free slot, emptied afterwards."""
-    free = next(n for n in range(1, 100) if n not in shop.tray.slots)
-    yield free
-    if free in shop.tray.slots:
-        shop.tray.pull(free)
 
 
 def enrolments(shop: Workshop, serial: str) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,6 @@ from zoneband.sim.workshop import PASSPHRASE, Workshop
 from zoneband.wire import bluezone, log, orders, records
 
 pytestmark = pytest.mark.xdist_group("flash_locked")
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """One provisioning bench; each test takes boards of its own out of the box."""
-    with Workshop(tmp_path_factory.mktemp("workshop")) as made:
-        yield made
-
-
-@pytest.fixture
-def slot(shop: Workshop) -> Iterator[int]:
-    """A free slot, emptied afterwards."""
-    free = next(n for n in range(1, 100) if n not in shop.tray.slots)
-    yield free
-    if free in shop.tray.slots:
-        shop.tray.pull(free)
 
 
 def handed_out(shop: Workshop, slot: int) -> tuple[VirtualBoard, Path, str]:

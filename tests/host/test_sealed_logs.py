@@ -233,6 +233,20 @@ def test_a_slot_that_a_reset_cut_is_torn_and_one_that_nothing_cut_is_altered(
         assert answer["receipt"]["upto"] == (book.head if "torn" in wrong else torn)
 
 
+def test_a_sectors_last_slot_that_a_reset_cut_is_torn_too(server: Server) -> None:
+    for serial, mark, wrong in (
+        (A, records.boot(60, 3, 0, 0x0100, 1), {"torn": 1}),
+        (B, records.mark(records.DOCK, 60, 1, 0), {"altered": 1}),
+    ):
+        book = SealedBook(serial)
+        book.fill(123, C)
+        assert book.append(records.mark(records.DOCK, 1, 0, 0), torn=13) == 127
+        book.append(mark)
+        book.fill(9, C)
+        server.put(book.batch())
+        assert server.wrong(serial) == wrong
+
+
 @pytest.mark.parametrize("used", [121, 122, 123, 124])
 def test_a_power_loss_at_a_sectors_end_is_no_fault(server: Server, used: int) -> None:
     book = SealedBook(A)

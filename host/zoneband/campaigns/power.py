@@ -6,15 +6,12 @@ for every ten cuts one band is also switched on and off once more in a row with 
 """
 
 import random
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from zoneband.campaigns.life import START_ONLY, Life
 from zoneband.campaigns.releases import Releases
 from zoneband.campaigns.tally import Tally
-from zoneband.campaigns.workers import each_in_turn
+from zoneband.campaigns.workers import lives
 from zoneband.sim import keys, solo
 from zoneband.sim.band import WDT_RESET
 
@@ -38,41 +35,19 @@ def run(
 ) -> None:
     """That many cuts more, and as many power-ups as belong to them. changes: to the firmware, for
     tests of this trial."""
-    first = tally.rounds // CUTS_PER_BAND
-    with tempfile.TemporaryDirectory(prefix="zoneband-power") as folder:
-        root = Path(folder)
-        compiled = solo.compile_all(root / "compiled", changes)
-        shares = [min(CUTS_PER_BAND, rounds - at) for at in range(0, rounds, CUTS_PER_BAND)]
-
-        def one(number: int) -> Tally:
-            part = Tally(tally.campaign, tally.seed)
-            power_ups = round(shares[number - first] * _POWER_UPS_PER_CUT)
-            _band(part, root / str(number), compiled, number, shares[number - first], power_ups)
-            return part
-
-        for part in each_in_turn(one, range(first, first + len(shares))):
-            tally.add(part)
-            told(f"{tally.rounds} ✗ {tally.failures}" if tally.failures else f"{tally.rounds} ✓")
+    lives(tally, rounds, CUTS_PER_BAND, told, changes, _live, keys.SIGNER)
 
 
-def _band(
-    tally: Tally, where: Path, compiled: solo.Compiled, number: int, cuts: int, power_ups: int
-) -> None:
-    life = Life(where, compiled, number, tally.seed, keys.SIGNER)
+def _live(tally: Tally, life: Life, compiled: solo.Compiled, cuts: int) -> None:
     releases = Releases(compiled)
-    try:
-        for _cut in range(cuts):
-            if not _one(life, releases):
-                break
-        for _on in range(power_ups):
-            life.log(0, script=START_ONLY)
-            life.now_us += 5_000_000
-            life.power_lost()
-        tally.count(cuts)
-        tally.judge(life.judge(), life.crashes)
-    finally:
-        life.close()
-        shutil.rmtree(where, ignore_errors=True)
+    for _cut in range(cuts):
+        if not _one(life, releases):
+            break
+    for _on in range(round(cuts * _POWER_UPS_PER_CUT)):
+        life.log(0, script=START_ONLY)
+        life.now_us += 5_000_000
+        life.power_lost()
+    tally.count(cuts)
 
 
 def _one(life: Life, releases: Releases) -> bool:

@@ -4,15 +4,12 @@ A round is one dock. Each band is docked forty times, logging in between, then o
 """
 
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from zoneband.campaigns.life import Life
 from zoneband.campaigns.tally import Tally
-from zoneband.campaigns.workers import each_in_turn
+from zoneband.campaigns.workers import lives
 from zoneband.sim import solo
 from zoneband.sim.solo_cable import Fate
 
@@ -31,36 +28,17 @@ def run(
     changes: solo.Changes = solo.NO_CHANGES,
 ) -> None:
     """That many docks more. changes: to the firmware, for tests of this trial."""
-    first = tally.rounds // DOCKS_PER_BAND
-    with tempfile.TemporaryDirectory(prefix="zoneband-serial") as folder:
-        root = Path(folder)
-        compiled = solo.compile_all(root / "compiled", changes)
-        shares = [min(DOCKS_PER_BAND, rounds - at) for at in range(0, rounds, DOCKS_PER_BAND)]
-
-        def one(number: int) -> Tally:
-            part = Tally(tally.campaign, tally.seed)
-            _band(part, root / str(number), compiled, number, shares[number - first])
-            return part
-
-        for part in each_in_turn(one, range(first, first + len(shares)), _AT_ONCE):
-            tally.add(part)
-            told(f"{tally.rounds} ✗ {tally.failures}" if tally.failures else f"{tally.rounds} ✓")
+    lives(tally, rounds, DOCKS_PER_BAND, told, changes, _live, at_once=_AT_ONCE)
 
 
-def _band(tally: Tally, where: Path, compiled: solo.Compiled, number: int, docks: int) -> None:
-    life = Life(where, compiled, number, tally.seed)
+def _live(tally: Tally, life: Life, _compiled: solo.Compiled, docks: int) -> None:
     rng = life.rng
-    try:
-        for _dock in range(docks):
-            life.log(_BURSTS)
-            pulled = rng.uniform(0.02, 0.6) if rng.random() < _UNPLUG_SHARE else None
-            began = time.monotonic()
-            life.dock(fate=chaos(rng, rng.choice((0.0, 0.3, 1.0))), unplug_after_s=pulled)
-            tally.count(1, hung=int(time.monotonic() - began > HUNG_S))
-        tally.judge(life.judge(), life.crashes)
-    finally:
-        life.close()
-        shutil.rmtree(where, ignore_errors=True)
+    for _dock in range(docks):
+        life.log(_BURSTS)
+        pulled = rng.uniform(0.02, 0.6) if rng.random() < _UNPLUG_SHARE else None
+        began = time.monotonic()
+        life.dock(fate=chaos(rng, rng.choice((0.0, 0.3, 1.0))), unplug_after_s=pulled)
+        tally.count(1, hung=int(time.monotonic() - began > HUNG_S))
 
 
 def chaos(rng: random.Random, how_bad: float) -> Fate:

@@ -1,5 +1,6 @@
 """`zoneband campaign`: long trials, each against what must never happen."""
 
+import importlib
 import json
 import tempfile
 import time
@@ -19,6 +20,7 @@ from zoneband.i18n import _
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Told = Callable[[str], None]
+Work = Callable[[Tally, int, Told], None]
 Seed = Annotated[int, typer.Option(min=0, help=_("Seed of all that is drawn."))]
 Resume = Annotated[
     bool, typer.Option("--resume", help=_("Add to the rounds of this seed that are kept."))
@@ -37,8 +39,8 @@ def _run(
     resume: bool,
     as_json: bool,
     data: Path | None,
-    work: Callable[[Tally, int, Told], None],
-    passed: Callable[[Tally], bool] = lambda tally: not tally.failures,
+    work: Work,
+    passed: Callable[[Tally], bool],
 ) -> None:
     console = Console(highlight=False, stderr=as_json)
     keeper = Keeper(data_dir(data), name, seed, resume)
@@ -55,86 +57,35 @@ def _run(
         raise typer.Exit(ExitCode.WRONG)
 
 
-@app.command("power", help=_("Power cuts at any byte, while bands log, dock and update."))
-def power(
-    rounds: Annotated[int, typer.Option(min=1, help=_("How many cuts."))] = 10_000,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
+def _add(
+    name: str,
+    about: str,
+    rounds_are: str,
+    usual: int,
+    load: Callable[[], Work],
+    passed: Callable[[Tally], bool] = lambda tally: not tally.failures,
 ) -> None:
-    """Cut the power; no record that a band acknowledged may be lost."""
-    from zoneband.campaigns import power as trial
+    # One verb. load: its work, whose modules only this verb needs.
+    def verb(
+        rounds: Annotated[int, typer.Option(min=1, help=rounds_are)] = usual,
+        seed: Seed = 0,
+        resume: Resume = False,
+        as_json: Json = False,
+        data: Data = None,
+    ) -> None:
+        _run(name, rounds, seed, resume, as_json, data, load(), passed)
 
-    _run("power", rounds, seed, resume, as_json, data, trial.run)
-
-
-@app.command("serial", help=_("Docks over a cable that loses, doubles and alters bytes."))
-def serial(
-    rounds: Annotated[int, typer.Option(min=1, help=_("How many docks."))] = 2_000,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Dock over bad cables; nothing may be lost or doubled, no dock may hang."""
-    from zoneband.campaigns import serial as trial
-
-    _run("serial", rounds, seed, resume, as_json, data, trial.run)
+    app.command(name, help=about)(verb)
 
 
-@app.command("fuzz", help=_("Bytes from nowhere at every reader, on the host and in the VM."))
-def fuzz(
-    rounds: Annotated[int, typer.Option(min=1, help=_("Rounds of a minute a target."))] = 15,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Feed every reader; none may crash or hang."""
-    from zoneband.campaigns import fuzz as trial
-
-    _run("fuzz", rounds, seed, resume, as_json, data, trial.run)
+def _trial(name: str) -> Callable[[], Work]:
+    return lambda: importlib.import_module(f"zoneband.campaigns.{name}").run
 
 
-@app.command("forge", help=_("Forged proofs, frames, receipts, orders, updates and logs."))
-def forge(
-    rounds: Annotated[int, typer.Option(min=1, help=_("How often all of them are tried."))] = 20,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Try every forgery; each must be refused, and the band's log must tell of it."""
-    from zoneband.campaigns import forge as trial
+def _flood_passed(tally: Tally) -> bool:
+    from zoneband.campaigns import flood
 
-    _run("forge", rounds, seed, resume, as_json, data, trial.run)
-
-
-@app.command("flood", help=_("A mass of forged beacons and replayed IDs around one band."))
-def flood(
-    rounds: Annotated[int, typer.Option(min=1, help=_("Hours of flood."))] = 6,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Flood a band; its real neighbours must be recorded all the same."""
-    from zoneband.campaigns import flood as trial
-
-    _run("flood", rounds, seed, resume, as_json, data, trial.run, trial.passed)
-
-
-@app.command("demo", help=_("Many stories; each must be traced right."))
-def demo(
-    rounds: Annotated[int, typer.Option(min=1, help=_("How many stories."))] = 50,
-    seed: Annotated[int, typer.Option(min=0, help=_("The first story's seed."))] = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Live the stories of many seeds."""
-    _run("demo", rounds, seed, resume, as_json, data, _stories)
+    return flood.passed(tally)
 
 
 def _stories(tally: Tally, rounds: int, told: Told) -> None:
@@ -158,18 +109,6 @@ def _stories(tally: Tally, rounds: int, told: Told) -> None:
         told(f"{each:5d}  {spent:5.1f} s  {'✗ ' + '; '.join(mistakes) if mistakes else '✓'}")
 
 
-@app.command("flash", help=_("Flashing cut at random moments; each must end as a good band."))
-def flash(
-    rounds: Annotated[int, typer.Option(min=1, help=_("How many cuts."))] = 200,
-    seed: Seed = 0,
-    resume: Resume = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Cut flashing, and flash again."""
-    _run("flash", rounds, seed, resume, as_json, data, _flashings)
-
-
 def _flashings(tally: Tally, rounds: int, told: Told) -> None:
     from zoneband.sim import interrupts
 
@@ -180,3 +119,55 @@ def _flashings(tally: Tally, rounds: int, told: Told) -> None:
     with tempfile.TemporaryDirectory(prefix="zoneband-flash") as folder:
         found = interrupts.run(Path(folder), rounds, tally.seed + tally.rounds, show)
     tally.count(rounds, bricked=sum(bool(each.faults) for each in found))
+
+
+_add(
+    "power",
+    _("Power cuts at any byte, while bands log, dock and update."),
+    _("How many cuts."),
+    10_000,
+    _trial("power"),
+)
+_add(
+    "serial",
+    _("Docks over a cable that loses, doubles and alters bytes."),
+    _("How many docks."),
+    2_000,
+    _trial("serial"),
+)
+_add(
+    "fuzz",
+    _("Bytes from nowhere at every reader, on the host and in the VM."),
+    _("Rounds of a minute a target."),
+    15,
+    _trial("fuzz"),
+)
+_add(
+    "forge",
+    _("Forged proofs, frames, receipts, orders, updates and logs."),
+    _("How often all of them are tried."),
+    20,
+    _trial("forge"),
+)
+_add(
+    "flood",
+    _("A mass of forged beacons and replayed IDs around one band."),
+    _("Hours of flood."),
+    6,
+    _trial("flood"),
+    _flood_passed,
+)
+_add(
+    "demo",
+    _("Many stories; each must be traced right."),
+    _("How many stories."),
+    50,
+    lambda: _stories,
+)
+_add(
+    "flash",
+    _("Flashing cut at random moments; each must end as a good band."),
+    _("How many cuts."),
+    200,
+    lambda: _flashings,
+)

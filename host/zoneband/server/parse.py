@@ -11,7 +11,7 @@ a kind:
 A slot may have come several times, with several contents: what can be proved counts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
@@ -81,7 +81,7 @@ def parse(batch: Batch, opener: Opener | None = None) -> Parsed:
             sectors[number],
             opener,
             last=number == max(sectors),
-            next_boot=first_boot(sectors.get(number + 1, [])),
+            behind=sectors.get(number + 1, []),
         )
         out.records += found.records
         out.torn += found.torn.bit_count()
@@ -134,13 +134,24 @@ def sealed_to(header: bytes) -> int | None:
     return found[1] if found and found[0] == log.FORMAT_SEALED else None
 
 
-def first_boot(sources: Iterable[Source]) -> int | None:
-    """Boot id of a sector's first key group, None when none of the sources has it whole."""
+def _first_boot(sources: Iterable[Source]) -> int | None:
+    # Boot id of a sector's first key group, None when none of the sources has it whole.
     for source in sources:
         group = _joined(source, 1)
         if group and (found := log.unpack_group(group)):
             return found[0]
     return None
+
+
+def _begins_with_start(sources: Iterable[Source], opener: Opener) -> bool:
+    # Whether a sector's first record is a boot mark.
+    for source in sources:
+        header, group, slot = source[0], _joined(source, 1), source[log.FIRST_RECORD]
+        if header and group and slot and (chain := opener.chain(header, group)):
+            record = chain.open(log.FIRST_RECORD, slot)
+            if record is not None and record[0] == records.BOOT:
+                return True
+    return False
 
 
 def _joined(source: Source, at: int) -> bytes | None:
@@ -155,12 +166,11 @@ def judge(
     opener: Opener,
     *,
     last: bool,
-    next_boot: int | None = None,
+    behind: Sequence[Source] = (),
     open_below: int = 1 << 32,
 ) -> Sector:
     """A sector as all pulls together brought it. last: nothing is known of the log behind it;
-    next_boot: boot id of the next sector's first key group; open_below: the sectors below that
-    number may be of format 0."""
+    behind: the next sector; open_below: the sectors below that number may be of format 0."""
     heads = headers(log_id, number, sources)
     usable: list[bytes] = []
     for slot in heads:
@@ -170,7 +180,7 @@ def judge(
     reader = _Reader(log_id, number, sources, opener, usable)
     if usable:
         reader.read()
-        reader.finish(last, next_boot)
+        reader.finish(last, behind)
     else:
         reader.no_header(bool(heads))
     return reader.end()
@@ -418,8 +428,9 @@ class _Reader:
             self._torn(fits, settled)
             self._wrong([at for at in piece.slots if at not in fits], piece.kind == "foreign")
 
-    def finish(self, last: bool, next_boot: int | None) -> None:
-        """What is behind the last slot that opened."""
+    def finish(self, last: bool, behind: Sequence[Source]) -> None:
+        """What is behind the last slot that opened, as the next sector explains it."""
+        next_boot = _first_boot(behind)
         closed = not last and bool(self._options[log.SLOTS - 1])
         if closed and self._proved:
             self._skip(next_boot)
@@ -436,7 +447,10 @@ class _Reader:
             self._wrong_pieces(pieces)
         elif closed:
             if pieces and pieces[0].kind == "plain" and next_boot == self._proved.boot_id:
-                self._wrong(pieces.pop(0).slots)  # no power was lost
+                # Run time was not lost; but a reset may have come in the middle of one slot.
+                one = len(pieces) == 1 and len(pieces[0].slots) == 1
+                if not one or not _begins_with_start(behind, self._opener):
+                    self._wrong(pieces.pop(0).slots)
             self._tear(pieces)
         else:
             for piece in pieces:

@@ -88,7 +88,7 @@ class Sectors:
                 every,
                 opener,
                 last=number == end,
-                next_boot=parse.first_boot(behind),
+                behind=behind,
                 open_below=open_below,
             )
             if found.sealed:
