@@ -215,10 +215,11 @@ class Band:
         return self.board_facts.battery_mv()
 
     def set_state(self, state, number):
-        self.state = state
-        self.issue_number = number
+        # In this order: a cut between the two leaves another number than was asked for.
         self.store.put("state", state)
         self.store.put("issue", number)
+        self.state = state
+        self.issue_number = number
 
     def retire(self):
         # By order: no ID is left, and nothing goes on air. The log can still be pulled.

@@ -77,12 +77,13 @@ def _issue(band, state, number):
         return messages.BAD_STATE
     if state == band.state and number == band.issue_number:
         return 0
-    band.set_state(state, number)
+    # The state last: asked again after a cut, a band that has it does nothing more.
     if state == records.ISSUED:
         # Out in the field nobody but an order opens the REPL.
         band.trust.lock(True)
     if not band.journal.mark(records.STATE, state, number):
         return messages.FLASH_FAULT
+    band.set_state(state, number)
     return 0
 
 

@@ -10,7 +10,7 @@ from zoneband.campaigns.life import Life
 from zoneband.dock.greeting import Hello
 from zoneband.dock.job import Outcome
 from zoneband.sim import keys, solo
-from zoneband.wire import bluezone, handshake, records
+from zoneband.wire import bluezone, handshake, readers, records
 
 MONTHS_US = 60 * 86_400 * 1_000_000
 # What a band is after a start, and a burst of it.
@@ -157,3 +157,34 @@ def test_an_order_that_a_cut_interrupts_comes_again(life: Life) -> None:
     verdict = life.judge()
     assert (verdict.lost, verdict.unreadable, verdict.bricked) == (0, 0, 0)
     assert all(order["done"] for order in life.server.orders.every(life.serial))
+
+
+# Handing out, as a station asks for it, of a band that was unlocked meanwhile.
+HAND_OUT = """
+from band import requests
+from wire import records
+requests._issue(band, records.ISSUED, 9)
+"""
+
+
+def test_a_hand_out_that_a_cut_interrupts_is_whole_at_the_next_try(life: Life) -> None:
+    life.script("band.trust.lock(False)")
+    cuts = 0
+    for cut in range(70, 700, 10):
+        life.script("band.trust.lock(False)\nband.set_state(2, 8)")
+        marks = hand_outs(life)
+        before = len(life.cuts)
+        life.script(HAND_OUT, cut=cut)
+        life.power_lost()
+        cuts += len(life.cuts) > before
+        life.script(HAND_OUT)
+        found = look(life)
+        assert found["locked"] and found["state"] == records.ISSUED, cut
+        assert hand_outs(life) > marks, cut
+    assert cuts > 10
+
+
+def hand_outs(life: Life) -> int:
+    """Marks of this hand-out in the band's log."""
+    made = [record for record in life.truth().values() if record[0] == records.STATE]
+    return sum(readers.read_mark(record)[2:] == (records.ISSUED, 9) for record in made)

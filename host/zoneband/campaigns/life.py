@@ -158,9 +158,9 @@ class Life:
         out, errors = process.communicate(timeout=_PATIENCE_S)
         return self._ended(process, out + errors)
 
-    def script(self, script: str) -> None:
+    def script(self, script: str, cut: int = 0) -> None:
         """Start the band, and run a script in its VM."""
-        process = self._start(_BEGIN + script, 0)
+        process = self._start(_BEGIN + script, cut)
         out, errors = process.communicate(timeout=_PATIENCE_S)
         self._ended(process, out + errors)
 
