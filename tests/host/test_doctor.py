@@ -57,6 +57,10 @@ def modem_manager(tmp_path: Path) -> Iterator[None]:
     program = tmp_path / "ModemManager"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
     run = subprocess.Popen([str(program), "60"])
+    # Linux gives a process its name only after it has told its parent that it runs.
+    name = Path(f"/proc/{run.pid}/comm")
+    while name.read_text().strip() != "ModemManager":
+        assert run.poll() is None
     yield
     run.kill()
     run.wait()
