@@ -149,6 +149,13 @@ def choose():
     return place, False
 
 
+def turn():
+    # To the other place, when something is there.
+    other = 1 - (_get("place") & 1)
+    if _there(other):
+        _put("place", other)
+
+
 def main():
     locked = _get("locked") == 1
     if not locked:
@@ -164,8 +171,13 @@ def main():
         if trial:
             # An update may hang before it has a watchdog of its own.
             machine.WDT(timeout=_WATCHDOG_MS)
-        from band import run
-
+        try:
+            from band import run
+        except Exception:
+            if locked and not trial:
+                # Its files are damaged, and nobody can come to it by the REPL.
+                turn()
+            raise
         run.main()
     except SystemExit:
         raise

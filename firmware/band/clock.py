@@ -92,6 +92,13 @@ class Clock:
             return step <= (_JUMP_SUSPECT_S if self.suspect else _DAY_S)
         return True
 
+    def step_s(self, utc_s, utc_ms):
+        # How far a setting moves running UTC, either way, in seconds begun: many small ones add up.
+        if not self.set:
+            return 0
+        s, ms = self.utc()
+        return (abs((utc_s - s) * 1000 + utc_ms - ms) + 999) // 1000
+
     def accept(self, utc_s, utc_ms):
         # Running UTC is this from now on; checked before.
         self._place(utc_s, utc_ms)

@@ -34,7 +34,8 @@ class Journal:
             self.unwritten += 1
             return False
         for reason, first, end in self._log.take_lost():
-            self.loss(reason, first, end)
+            if self.loss(reason, first, end):
+                self._log.told(end)
         return True
 
     def _now(self, base_s):

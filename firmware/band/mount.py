@@ -29,6 +29,7 @@ def mount(ring, boot_id, kept=None):
         # Nothing readable: go on behind the highest number ever used.
         ring._tail = top
         ring._sector = -1
+        ring.recall_lost()
         return
     ring._tail = max(0, newest - ring.sectors + 1)
     while ring._tail < newest:
@@ -38,6 +39,7 @@ def mount(ring, boot_id, kept=None):
         ring._tail += 1
     ring._store.put("top_sector", newest + 1)
     ring._sector = newest
+    ring.recall_lost()
     ring._next = _first_free(ring, newest)
     ring._group = False
     if kept and kept[1]:
@@ -59,15 +61,17 @@ def _first_free(ring, sector):
 
 def _resume(ring, sector, kept):
     # The run time goes on: so may the newest key group, if it is of this boot and the secret
-    # that was kept is one of its slots'.
+    # that was kept is the next slot's. A slot that was begun since may be torn: a new group
+    # behind it says so, as after a loss of power.
     cursor, secret = kept
-    steps = ring.head - cursor
+    if cursor != ring.head:
+        return
     for slot in range(ring._next - layout.GROUP_SLOTS, 0, -1):
         if layout.starts_group(ring.slot(sector, slot)):
             group = ring.group(sector, slot)
             first = sector * _SLOTS + slot + layout.GROUP_SLOTS
-            if group and group[0] == ring._boot_id and cursor >= first and steps >= 0:
+            if group and group[0] == ring._boot_id and cursor >= first:
                 ring._base_s = group[1]
                 ring._group = True
-                ring._slots.resume(secret, steps)
+                ring._slots.resume(secret)
             return

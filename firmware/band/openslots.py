@@ -21,5 +21,5 @@ class OpenSlots:
     def slot(self, log_id, sector, slot, record):
         return bytes(record) + layout.tag_open(log_id, sector, slot, record)
 
-    def resume(self, secret, steps):
+    def resume(self, secret):
         pass

@@ -58,6 +58,7 @@ def set_clock(band, utc_s, utc_ms, error_ms):
     if not earliest_s <= utc_s <= latest_s:
         return messages.CLOCK_JUMP
     band.trust.clock_order = None
+    band.trust.walk(-band.trust.walked_s, band.log.head)
     was = band.clock.utc_s()
     band.clock.accept(utc_s, utc_ms)
     band.journal.clock(records.SOURCE_STATION, error_ms, was)

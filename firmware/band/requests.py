@@ -60,10 +60,15 @@ def _set_utc(band, utc_s, utc_ms, error_ms):
     issued = band.state == records.ISSUED
     if not band.clock.allows(utc_s, issued):
         return messages.CLOCK_JUMP
-    if issued and utc_s > band.keys.utc_s() + app.FARTHEST_S:
-        return messages.CLOCK_JUMP
-    if not issued and band.provisioned and band.state != records.RETIRED:
-        # Nobody wears it: the keys may follow any step.
+    if issued:
+        step_s = band.clock.step_s(utc_s, utc_ms)
+        far = band.trust.walked_s + step_s > app.FARTHEST_S
+        if far or utc_s > band.keys.utc_s() + app.FARTHEST_S:
+            return messages.CLOCK_JUMP
+        band.trust.walk(step_s, band.log.head)
+    if band.provisioned and band.state != records.RETIRED:
+        # At once: after a loss of power, time is guessed from where the keys stand. Those of a band
+        # that nobody wears may follow any step.
         band.keys.id_at(utc_s, utc_s)
     was = band.clock.utc_s()
     band.clock.accept(utc_s, utc_ms)
@@ -92,6 +97,7 @@ def _take_receipt(band, log_id, first, upto, mac):
     if log_id == log.log_id and logread.accept_receipt(
         log, first, upto, mac, band.receipt_key, band.serial
     ):
+        band.trust.seen(upto)
         return 0
     band.trust.refused(records.REFUSED_RECEIPT)
     return messages.BAD_RECEIPT

@@ -5,6 +5,7 @@
 # oldest sector still in flash, the head the next free slot.
 
 from wire import log as layout
+from wire import records
 from wire.compat import const
 
 _SLOTS = const(128)
@@ -50,6 +51,24 @@ class Ring:
 
     def keep_receipt(self, upto):
         self._store.put("receipted", upto)
+
+    def told(self, end):
+        # A loss stands in the log. One of slots that are gone is remembered: a cut between an erase
+        # and its mark would leave the server waiting for them.
+        if end <= self.tail:
+            self._store.put("told", end)
+
+    def recall_lost(self):
+        # At a start: what went without a receipt, and without a mark.
+        first = max(self._store.get("receipted", 0), self._store.get("told", 0))
+        if first < self.tail:
+            if self._sector < 0:
+                reason = records.LOST_UNREADABLE
+            elif self._sector + 2 - self._tail >= self.sectors:
+                reason = records.LOST_OVERWRITTEN
+            else:
+                reason = records.LOST_EXPIRED
+            self._lost.append((reason, first, self.tail))
 
     def fill_percent(self):
         return (self.head - self.receipted) * 100 // (self.sectors * _SLOTS)

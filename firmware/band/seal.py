@@ -58,10 +58,8 @@ class Seal:
         key = sealing.tag_key(secret, self._log_key)
         return hidden + sealing.tag(key, log_id, sector, slot, hidden)
 
-    def resume(self, secret, steps):
-        # After a reset that kept RTC memory: `steps` slots were begun since it was written.
-        for _ in range(steps):
-            secret = sealing.next_secret(secret)
+    def resume(self, secret):
+        # After a reset that kept RTC memory.
         self.secret = secret
 
 

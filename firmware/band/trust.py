@@ -2,8 +2,6 @@
 
 import struct
 
-import micropython
-
 from wire import records
 from wire.compat import const
 
@@ -25,6 +23,8 @@ class Trust:
         self.locked = bool(store.get("locked", 0))
         # (number, earliest UTC, latest UTC) of an order that waits for the clock to be set.
         self.clock_order = None
+        # Seconds that settings have moved an issued band's clock since the server last saw one.
+        self.walked_s = store.get("walked", 0)
         self._refused = {}
         self._told_s = 0
 
@@ -35,6 +35,8 @@ class Trust:
     def let_in(self):
         # The session is over: Ctrl-C may stop the program again, unless the band is locked.
         if not self.locked:
+            import micropython
+
             micropython.kbd_intr(3)
 
     def keep_dock_key(self, body):
@@ -46,6 +48,18 @@ class Trust:
         # A clock's order is done later than it came: another may have been done meanwhile.
         self.order_number = max(number, self.order_number)
         self._store.put("order", self.order_number)
+
+    def walk(self, step_s, cursor):
+        # A setting is to move the clock, and stands in the log at this cursor or behind it.
+        self._store.put("walked_at", cursor)
+        self.walked_s += step_s
+        self._store.put("walked", self.walked_s)
+
+    def seen(self, upto):
+        # The server has the log up to a cursor. A receipt from before the last setting does not
+        # count, or a station could save some up.
+        if self.walked_s and upto > self._store.get("walked_at", 0):
+            self.walk(-self.walked_s, upto)
 
     def refused(self, what):
         self._refused[what] = min(_MOST, self._refused.get(what, 0) + 1)

@@ -107,7 +107,7 @@ _SLOTS = """
 import gc, time
 from band.seal import Seal
 seal = Seal("ZB-0000-0000", b"\\x01" + bytes(range(1, 33)), bytes(32))
-seal.resume(bytes(32), 0)
+seal.resume(bytes(32))
 record = bytes(24)
 runs = []
 for _ in range(9):

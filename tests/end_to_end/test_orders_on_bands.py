@@ -148,6 +148,28 @@ def test_a_clock_that_is_far_off_takes_an_order_and_new_keys(life: Life) -> None
     assert len(life.server.base_keys(life.serial)) == 2
 
 
+def test_steps_of_a_clock_do_not_add_up_behind_the_servers_back(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead_days = 0.0
+    monkeypatch.setattr(life, "utc", lambda: Life.utc(life) + ahead_days * 86_400)
+    send = life.deliver
+    monkeypatch.setattr(life, "deliver", lambda: None)
+    taken: list[bool] = []
+    for step in (20, 20, 1.5, -1.5):
+        # Pulling EN takes the band's run time, so it would believe three weeks.
+        life.power_lost()
+        ahead_days += step
+        taken.append(life.dock().clock_set)
+        if not taken[-1]:
+            ahead_days -= step
+    assert taken == [True, False, True, False]
+    send()  # and the next dock brings the receipt
+    life.power_lost()
+    ahead_days += 20
+    assert life.dock().clock_set
+
+
 def test_an_order_that_a_cut_interrupts_comes_again(life: Life) -> None:
     life.server.orders.make(life.serial, "rekey")
     for cut in range(400, 2600, 200):

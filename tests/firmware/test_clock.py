@@ -5,6 +5,9 @@ from hypothesis import strategies as st
 
 from band import memory
 from band.clock import Clock
+from band.store import Store
+from band.trust import Trust
+from support import MemoryNvs
 from wire import status
 
 NOON = 1_793_000_000  # a time in 2026
@@ -79,6 +82,28 @@ def test_a_band_that_lost_run_time_takes_up_to_three_weeks() -> None:
     assert not clock.allows(NOON + 22 * 86_400, True)
     clock.accept(NOON + 100, 0)
     assert clock.flags() == status.UTC_SET
+
+
+def test_a_step_is_measured_either_way_and_never_as_nothing() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.start(1)
+    assert clock.step_s(NOON, 0) == 0  # nothing to step from
+    clock.accept(NOON, 500)
+    assert clock.step_s(NOON, 500) == 0
+    assert clock.step_s(NOON, 501) == clock.step_s(NOON, 499) == 1
+    assert clock.step_s(NOON + 86_400, 500) == clock.step_s(NOON - 86_400, 500) == 86_400
+
+
+def test_a_receipt_from_before_the_last_setting_gives_no_more_room() -> None:
+    nvs = MemoryNvs()
+    trust = Trust(Store(nvs), None)
+    trust.walk(1_000, cursor=40)
+    trust.walk(500, cursor=50)
+    trust.seen(50)
+    assert Trust(Store(nvs), None).walked_s == trust.walked_s == 1_500
+    trust.seen(51)
+    assert Trust(Store(nvs), None).walked_s == trust.walked_s == 0
 
 
 def test_time_goes_on_through_a_reset_and_is_suspect_after_one_nobody_planned() -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from band import logread
 from band.bandlog import BandLog
+from band.clock import Clock
+from band.journal import Journal
 from band.openslots import OpenSlots
 from band.store import Store
 from support import MemoryNvs, NorFlash, PowerCut
@@ -39,10 +41,15 @@ class Rig:
         self.log.ready(n)
         self.log.append(records.mark(records.DOCK, 1, 0, n))
 
-    def numbers(self, log_: BandLog | None = None) -> list[int]:
+    def numbers(self) -> list[int]:
+        """Of the marks that `add` wrote."""
+        marks = (record for record in self.records() if record[0] == records.DOCK)
+        return [readers.read_mark(record)[3] for record in marks]
+
+    def records(self) -> list[bytes]:
         """What a reader that knows only wire/log.py finds, in order."""
-        ring = log_ or self.log
-        out = []
+        ring = self.log
+        out: list[bytes] = []
         cursor = ring.tail
         buf = bytearray(32)
         while cursor < ring.head:
@@ -50,8 +57,8 @@ class Rig:
                 sector, slot = divmod(cursor, log.SLOTS)
                 record = bytes(buf[:24])
                 tag = log.tag_open(ring.log_id, sector, slot, record)
-                if slot and bytes(buf[24:]) == tag and record[0] == records.DOCK:
-                    out.append(readers.read_mark(record)[3])
+                if slot and bytes(buf[24:]) == tag:
+                    out.append(record)
             cursor += 1
         return out
 
@@ -140,6 +147,20 @@ def test_a_full_ring_drops_the_oldest_and_says_what(rig: Rig) -> None:
     assert lost[0][1] == 0
     assert all(a[2] == b[1] for a, b in zip(lost, lost[1:], strict=False))
     assert lost[-1][2] == rig.log.tail
+
+
+def test_a_loss_is_told_though_the_power_went_before_its_mark(rig: Rig) -> None:
+    for n in range(700):
+        rig.add(n)
+    rig.boot(False)  # what was to be told was in memory
+    assert rig.log.take_lost() == [(records.LOST_OVERWRITTEN, 0, rig.log.tail)]
+    rig.boot(False)
+    clock = Clock(lambda: 0, lambda a, b: 0, lambda: 0)
+    assert Journal(rig.log, clock, lambda: 4000).mark(records.DOCK, 2)
+    [told] = [record for record in rig.records() if record[0] == records.LOSS]
+    assert readers.read_loss(told)[1:] == (records.LOST_OVERWRITTEN, 0, rig.log.tail)
+    rig.boot(False)
+    assert rig.log.take_lost() == []
 
 
 def test_what_is_receipted_is_no_loss(rig: Rig) -> None:

@@ -629,6 +629,32 @@ print("intr", calls)
         assert "intr [-1, 3]\n" in open_band.run(probe)[1]
 
 
+def test_a_locked_band_whose_files_are_damaged_goes_on_with_the_other_place(
+    old: Flash, tmp_path: Path
+) -> None:
+    band = old.copy("rotten")
+    give(band, make_update(tmp_path))
+    # It was healthy, and is kept.
+    band.run(_STORE + "store.put('place', 1); store.put('locked', 1)")
+    assert band.start()[1] == "new"
+    band.run("""
+f = open("b.app", "r+b")
+end = 8 + int.from_bytes(f.read(8)[4:], "little")
+f.seek(end)
+f.write(bytes(2000))
+f.close()
+""")
+    assert band.start() == (RESET, "")
+    assert band.start() == (RESET, "old")  # a locked one never ends in the REPL
+    assert band.number("place") == 0
+    band.run(
+        "import os; os.remove('b.app')\nwith open('a/band/run.py', 'w') as f: f.write('1 // 0')"
+    )
+    for _n in range(2):
+        assert band.start()[0] == RESET
+        assert band.number("place") == 0
+
+
 def test_a_place_that_is_not_there_is_never_chosen(old: Flash, tmp_path: Path) -> None:
     """As after flashing by cable, which brings one place only: it wins over what NVS says."""
     for choice in (1, NUMBER << 3 | 3 << 1 | 1, 1 << 1 | 1):

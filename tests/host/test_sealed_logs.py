@@ -217,20 +217,32 @@ def test_where_the_power_went_is_torn_and_no_more(
 def test_a_slot_that_a_reset_cut_is_torn_and_one_that_nothing_cut_is_altered(
     server: Server,
 ) -> None:
-    # A reset keeps run time and secret: the same key group goes on, with a boot mark.
-    for serial, mark, wrong in (
-        (A, records.boot(60, 3, 0, 0x0100, 1), {"torn": 1}),
-        (B, records.mark(records.DOCK, 60, 1, 0), {"altered": 1}),
-    ):
+    # A reset keeps run time; but a slot in the middle of which it came has a key group behind it.
+    for serial, reset, wrong in ((A, True, {"torn": 1}), (B, False, {"altered": 1})):
         book = SealedBook(serial)
         book.fill(9, C)
         torn = book.append(records.mark(records.DOCK, 1, 0, 0), torn=13)
-        book.append(mark)
+        if reset:
+            book.group()
+        book.append(records.boot(60, 3, 0, 0x0100, 1))
         book.fill(9, C)
         answer = server.put(book.batch())
         assert server.wrong(serial) == wrong
         assert answer["records_new"] == 19
-        assert answer["receipt"]["upto"] == (book.head if "torn" in wrong else torn)
+        assert answer["receipt"]["upto"] == (book.head if reset else torn)
+
+
+def test_resets_and_losses_of_power_in_a_row_leave_one_torn_slot_each(server: Server) -> None:
+    book = SealedBook(A)
+    book.fill(9, C)
+    for again in (book.group, book.group, book.lose_power, book.group):
+        book.append(records.boot(60, 3, 0, 0x0100, 1), torn=13)
+        again()
+    book.fill(90, C)
+    answer = server.put(book.batch())
+    # Four records, and three groups of which no slot was whole.
+    assert server.wrong() == {"torn": 4 + 3 * 3}
+    assert answer["records_new"] == 99 and answer["receipt"]["upto"] == book.head
 
 
 def test_a_sectors_last_slot_that_a_reset_cut_is_torn_too(server: Server) -> None:

@@ -292,14 +292,18 @@ class Life:
         wrong = sum(
             each[kind] for each in state["logs"] for kind in ("altered", "missing", "foreign")
         )
-        bricked = outcomes[-1] != Outcome.DONE.value or not self._has_ids()
+        ids = self._has_ids()
+        lost = [cursor for cursor, record in truth.items() if held.get(cursor) != record]
+        said = f"outcomes {outcomes}, ids {ids}, end {end}, lost {lost}, taken {self._taken}"
+        said += "".join(f"\n{each}" for each in state["logs"])
         return Verdict(
-            lost=sum(held.get(cursor) != record for cursor, record in truth.items()),
+            lost=len(lost),
             doubled=abs(self._taken - len(held)),
             unreadable=wrong,
-            bricked=int(bricked),
+            bricked=int(outcomes[-1] != Outcome.DONE.value or not ids),
             truth=_lines(truth),
             result=_lines(held),
+            said=said,
         )
 
     def _has_ids(self) -> bool:

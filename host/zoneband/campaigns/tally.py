@@ -19,7 +19,8 @@ FAILURES = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a life came to; the hashes' inputs beside."""
+    """What a life came to; the hashes' inputs beside. said: what was wrong, for whoever looks into
+    it."""
 
     lost: int
     doubled: int
@@ -27,6 +28,7 @@ class Verdict:
     bricked: int
     truth: bytes
     result: bytes
+    said: str
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Tally:
     result_sha256: str = _START
     seconds: float = 0.0
     figures: dict[str, float] = field(default_factory=dict[str, float])
+    evidence: Path | None = None
 
     @property
     def failures(self) -> int:
@@ -87,6 +90,7 @@ class Tally:
         """One flat object; every key is always there."""
         values = asdict(self)
         figures = values.pop("figures")
+        del values["evidence"]
         return values | {"seconds": round(self.seconds, 1)} | figures
 
 
@@ -104,7 +108,9 @@ class Keeper:
         self.tally = Tally(campaign, seed)
         if resume and self._path.exists():
             try:
-                self.tally = Tally(**json.loads(self._path.read_text(encoding="utf-8")))
+                kept = json.loads(self._path.read_text(encoding="utf-8"))
+                figures = {name: kept.pop(name) for name in kept.keys() - asdict(self.tally).keys()}
+                self.tally = Tally(**kept, figures=figures)
             except (ValueError, TypeError) as error:
                 raise UserError(
                     _("{path} cannot be read: begin anew without --resume.").format(
@@ -112,6 +118,7 @@ class Keeper:
                     ),
                     ExitCode.USAGE,
                 ) from error
+        self.tally.evidence = self._path.with_suffix("")
         self._began = 0.0
 
     def __enter__(self) -> Tally:
@@ -121,5 +128,5 @@ class Keeper:
     def __exit__(self, *_: object) -> None:
         self.tally.seconds += time.monotonic() - self._began
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self.tally)).encode()
+        text = json.dumps(self.tally.as_json()).encode()
         durable.write(self._path, lambda f: f.write(text))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zoneband.campaigns.life import Life
-from zoneband.campaigns.tally import Tally
+from zoneband.campaigns.tally import Tally, Verdict
 from zoneband.sim import solo
 
 _T = TypeVar("_T")
@@ -47,12 +47,22 @@ def lives(
             life = Life(root / str(number), compiled, number, tally.seed, signer)
             try:
                 live(part, life, compiled, shares[number - first])
-                part.judge(life.judge(), life.crashes)
+                verdict = life.judge()
+                part.judge(verdict, life.crashes)
             finally:
                 life.close()
-                shutil.rmtree(root / str(number), ignore_errors=True)
+            if part.failures and tally.evidence:
+                _keep(root / str(number), tally.evidence / str(number), verdict, life.crashes)
+            shutil.rmtree(root / str(number), ignore_errors=True)
             return part
 
         for part in each_in_turn(one, range(first, first + len(shares)), at_once):
             tally.add(part)
             told(f"{tally.rounds} ✗ {tally.failures}" if tally.failures else f"{tally.rounds} ✓")
+
+
+def _keep(life: Path, to: Path, verdict: Verdict, crashes: list[str]) -> None:
+    # What is left of a failed life, and what was wrong with it.
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(life, to, symlinks=True)
+    (to / "wrong.txt").write_text("\n\n".join((verdict.said, *crashes)), encoding="utf-8")

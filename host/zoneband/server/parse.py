@@ -3,7 +3,7 @@
 A slot is settled when it is as the band wrote it, or as a loss of power left it. What is wrong has
 a kind:
 
-    torn      where the power went: right before a key group, or the newest slot of all
+    torn      where a cut or a reset came: right before a key group, or the newest slot of all
     altered   its tag does not fit: changed, displaced, or not written by the band
     missing   erased, though the band has written behind it
     foreign   under a header or key group that is not of this log, place or authority
@@ -285,7 +285,7 @@ class _Reader:
                     if claim is not self._proved:
                         self._prove(claim)
                     elif len(self._run) > 1 or self._run[0].slots:
-                        self._behind_goes_on(record)
+                        self._behind_goes_on()
                     out = self.out
                     out.settled |= 1 << at
                     out.records.append(
@@ -319,15 +319,9 @@ class _Reader:
             self._taken[at] = claim.group[i * log.SLOT_BYTES : (i + 1) * log.SLOT_BYTES]
             self.out.settled |= 1 << at
 
-    def _behind_goes_on(self, record: bytes) -> None:
-        # The proved group goes on behind these slots: run time was not lost here. But a reset in
-        # the middle of a slot leaves it torn too, and the next record tells of the start.
-        slots = [at for piece in self._run for at in piece.slots]
-        own = all(piece.kind in ("plain", "remnant") for piece in self._run)
-        if record[0] == records.BOOT and own and len(slots) == 1:
-            self._tear([_Piece("plain", slots)])
-        else:
-            self._wrong_pieces(self._run)
+    def _behind_goes_on(self) -> None:
+        # The proved group goes on behind these slots: no cut tore them.
+        self._wrong_pieces(self._run)
         self._run = [_Piece("plain", [])]
         assert self._proved is not None
         self._claims = [self._proved]
@@ -447,9 +441,8 @@ class _Reader:
             self._wrong_pieces(pieces)
         elif closed:
             if pieces and pieces[0].kind == "plain" and next_boot == self._proved.boot_id:
-                # Run time was not lost; but a reset may have come in the middle of one slot.
-                one = len(pieces) == 1 and len(pieces[0].slots) == 1
-                if not one or not _begins_with_start(behind, self._opener):
+                # Run time was not lost; but a reset may have come in the middle of a slot.
+                if not _begins_with_start(behind, self._opener):
                     self._wrong(pieces.pop(0).slots)
             self._tear(pieces)
         else:
