@@ -66,6 +66,7 @@ class Band:
         # Secrets are drawn from here on, and an ESP32's random numbers are only such while its
         # radio is on.
         radio.start()
+        encounters.table.draw()
         self.cold_start()
 
     # --- waking -----------------------------------------------------------------------------

@@ -45,6 +45,10 @@ class Table:
         # While the table is full an ID must have been seen before to come in: 16 bits of each of
         # the last some hundred that knocked, at a place that nobody outside can foretell.
         self._knocked = array("H", [0] * _KNOCKS)
+        self._multiplier = 129
+
+    def draw(self):
+        # Once the radio is on: an ESP32's random numbers are only such from then on.
         self._multiplier = os.urandom(1)[0] | 129
 
     def find(self, buf, at):

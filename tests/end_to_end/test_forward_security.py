@@ -164,3 +164,22 @@ def test_the_search_finds_what_garbage_keeps(tmp_path: Path, compiled: Compiled)
     found = what_fits(seize(band(tmp_path / "band", compiled), AFTER_A_SLOT, extra))
     for kind in ("secret of sector", "cipher key of sector", "tag key of sector"):
         assert any(each.startswith(kind) for each in found), kind
+
+
+@pytest.mark.parametrize("issued", [START, None])
+def test_a_band_draws_nothing_before_its_radio_is_on(
+    tmp_path: Path, compiled: Compiled, issued: int | None
+) -> None:
+    facts = Provision(SERIAL, START // 86400, BASE, None, RECEIPT, issued_utc_s=issued)
+    band = Solo(tmp_path / "band", compiled, facts)
+    told = band.run("""
+import crowd
+crowd.install(lambda window, now_s: ())
+from band import run
+band = run.make()
+for _ in range(30):
+    band.burst()
+import os, bluetooth
+print(band.log.head > 4, os.cold_draws, bluetooth.BLE().active())
+""")
+    assert told.split()[-3:] == ["True", "0", "True"]

@@ -52,6 +52,17 @@ import time
 print(type(time.time()) is int and time.time() < 1000000)
 print(time.ticks_add(2**30 - 1, 1) != 0)
 """,
+    "random bytes can be foretold while the radio is off": """
+import bluetooth, sys
+b = bluetooth.BLE()
+def anew(on):
+    for name in ('os', 'bluetooth'): sys.modules.pop(name, None)
+    import os, bluetooth
+    bluetooth.BLE().active(on)
+    return os.urandom(8)
+print(anew(False) == anew(False))
+print(anew(True) == anew(False))
+""",
     "RTC memory holds 2,048 bytes": """
 import machine
 r = machine.RTC(); r.memory(bytes(2048))

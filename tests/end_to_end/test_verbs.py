@@ -157,3 +157,26 @@ def test_a_station_elsewhere_needs_the_code(site: tuple[Path, Path, str]) -> Non
     assert len((data / "server" / "registration-code").read_text().strip()) >= 16
     assert (data / "server" / "registration-code").stat().st_mode & 0o077 == 0
     assert (data / "server" / "tracer-token").stat().st_mode & 0o077 == 0
+
+
+def test_plain_http_is_served_to_this_computer_alone(tmp_path: Path) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "localhost.example"):
+        refused = zoneband(tmp_path, "serve", "--host", host, "--port", "0")
+        assert refused.returncode == 2, host
+        assert refused.stderr.count("\n") == 1 and "--tls-cert" in refused.stderr
+    assert not (tmp_path / "server").exists()
+
+
+def test_keys_are_for_their_owner_alone(site: tuple[Path, Path, str], tmp_path: Path) -> None:
+    data, cert, url = site
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse battery staple")
+    made = zoneband(tmp_path, "authority", "init", "--passphrase-file", str(secret))
+    assert made.returncode == 0, made.stderr
+    init = ("station", "init", "--server", url, "--name", "Cảng", "--ca", str(cert))
+    assert zoneband(tmp_path, *init).returncode == 0
+    kept = [tmp_path / "station" / name for name in ("station.json", "groups.json")]
+    kept += list((tmp_path / "authority").glob("*.private.json"))
+    assert len(kept) == 4
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
+    assert (tmp_path / "authority").stat().st_mode & 0o077 == 0

@@ -98,6 +98,7 @@ class BLE:
             self.gap_scan(None)
         self._mode = 0
         self._active = bool(on)
+        os.radio_is(self._active)
         return self._active
 
     def irq(self, handler):
