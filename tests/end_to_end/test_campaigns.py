@@ -51,6 +51,7 @@ def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
     put = "        self._put(kind, day, slot, key)\n"
     wipe = "        if old:\n            self._wipe(*old)\n"
     monkeypatch.setattr(power, "CUTS_PER_BAND", 6)
+    monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
     tally = Tally("power", 0)
     power.run(tally, 24, changes=instead("band/keys.py", put + wipe, wipe + put))
     assert tally.bricked

@@ -85,6 +85,7 @@ class Life:
         """signer: Ed25519 key (32 bytes) whose updates the band takes; period_ms: of its radio."""
         self.rng = random.Random(f"zoneband life {seed} {number}")
         self._where = where
+        self.number = number
         self.serial = f"ZB-{number:04d}-0000"
         self._base, self.receipt_key = self.rng.randbytes(32), self.rng.randbytes(32)
         facts = Provision(

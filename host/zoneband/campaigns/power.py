@@ -1,8 +1,8 @@
 """Power that goes at any byte of flash, NVS, RTC memory or a file: while a band logs, is docked,
 updates and starts a new version.
 
-A round is one cut. Each band lives through a hundred, and is then held against its ground truth;
-for every ten cuts one band is also switched on and off once more in a row with nothing between.
+A round is one cut. Each band lives through a hundred, is then switched on and off in a row with
+nothing between, the first one a thousand times, and is held against its ground truth.
 """
 
 import random
@@ -16,7 +16,7 @@ from zoneband.sim import keys, solo
 from zoneband.sim.band import WDT_RESET
 
 CUTS_PER_BAND = 100
-_POWER_UPS_PER_CUT = 0.1
+_POWER_UPS, FIRST_POWER_UPS = 10, 1000
 # Bytes that the power lasts for: an hour of logging programs about as many, a dock a few, a new
 # version until it is settled fewer still.
 _LOG_BYTES, _DOCK_BYTES, _TRIAL_BYTES = 16_000, 2_500, 1_500
@@ -43,7 +43,8 @@ def _live(tally: Tally, life: Life, compiled: solo.Compiled, cuts: int) -> None:
     for _cut in range(cuts):
         if not _one(life, releases):
             break
-    for _on in range(round(cuts * _POWER_UPS_PER_CUT)):
+    whole = cuts == CUTS_PER_BAND
+    for _on in range(FIRST_POWER_UPS if whole and life.number == 0 else _POWER_UPS):
         life.log(0, script=START_ONLY)
         life.now_us += 5_000_000
         life.power_lost()

@@ -67,7 +67,13 @@ class SoloCable:
             with contextlib.suppress(OSError, ValueError):
                 ready, _, _ = select.select([self._band, self._station], [], [], 0.1)
                 for end in ready:
-                    self._pass_on(os.read(end, 4096), end == self._station)
+                    with self._lock:
+                        # A number that is closed may already be another thread's file.
+                        if self._station < 0:
+                            return
+                        to_band = end == self._station
+                        data = os.read(end, 4096)
+                    self._pass_on(data, to_band)
 
     def _pass_on(self, data: bytes, to_band: bool) -> None:
         for wait_s, piece in self._fate(data, to_band):
