@@ -149,6 +149,17 @@ def choose():
     return place, False
 
 
+def restart():
+    # An ESP32 whose Bluetooth is up may not come back from a reset.
+    try:
+        import bluetooth
+
+        bluetooth.BLE().active(False)
+    except Exception as error:
+        sys.print_exception(error)
+    machine.reset()
+
+
 def turn():
     # To the other place, when something is there.
     other = 1 - (_get("place") & 1)
@@ -188,4 +199,4 @@ def main():
             raise
         sys.print_exception(error)
     if locked or trial:
-        machine.reset()
+        restart()

@@ -47,6 +47,7 @@ class Band:
         self.serial = (store.get_blob("serial") or b"").decode()
         self.receipt_key = store.get_blob("receipt_key") or b""
         self.trust = Trust(store, self.journal)
+        self.journal.check_battery()
         self.trial = None
         if store.get("place", 0) >> 3 or store.get("undone", 0) >> 24:
             # A new version is on trial, or one was undone and the log does not tell it yet.
@@ -56,13 +57,15 @@ class Band:
         self.state = store.get("state", records.NEW)
         self.issue_number = store.get("issue", 0)
         # A retired band has no ID keys any more, and still gives its log.
-        keyed = keys.load() or self.state == records.RETIRED
+        if self.state == records.RETIRED:
+            keys.erase()
+        keyed = keys.load(not self.journal.low) or self.state == records.RETIRED
         self.provisioned = bool(self.serial and self.receipt_key and keyed)
-        self._slot = -1
+        self._slot = -1  # whose ID is on air
+        self._begun = -1  # whose beginning is done
         self._resets = 0
         self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
-        self.journal.check_battery()
         # Secrets are drawn from here on, and an ESP32's random numbers are only such while its
         # radio is on.
         radio.start()
@@ -83,7 +86,7 @@ class Band:
             self._resets = saved[1] + (0 if planned else 1)
             clean = saved[2]
         now_s = self.clock.run()[0]
-        self.log.mount(self.clock.boot_id, saved[3] if saved else None)
+        self.log.mount(self.clock.boot_id, saved[3] if saved else None, now_s)
         if saved is None:
             # The log cannot be read any more; but the keys stand at the newest ID that was sent.
             if self.provisioned and self.state == records.ISSUED:
@@ -114,7 +117,7 @@ class Band:
         # Before any wait: of what was written, and of IDs that are over, no key stays.
         if self.log.stepped or self.keys.stepped:
             self.save(0)
-            self.keys.stepped = False
+            self.log.stepped = self.keys.stepped = False
             scrub.free_memory()
 
     # --- life -------------------------------------------------------------------------------
@@ -180,15 +183,17 @@ class Band:
             self.clock.set = False
             return
         self.clock.ahead = self.keys.ahead
-        if self._slot >= 0:
-            self.encounters.slot_end(self.clock.run()[0], self.journal.encounter)
-            self.journal.clock(records.SOURCE_RUNNING)
+        if slot != self._begun:
+            if self._begun >= 0:
+                self.encounters.slot_end(self.clock.run()[0], self.journal.encounter)
+                self.journal.clock(records.SOURCE_RUNNING)
+            self._begun = slot
+            self.health.collect()
+            if self.log.fill_percent() >= _DOCK_ME_PERCENT:
+                self.cues.dock_me()
         # A refused rotation leaves nothing on air: try again at the next window.
         if self.radio.rotate(rotating_id):
             self._slot = slot
-        self.health.collect()
-        if self.log.fill_percent() >= _DOCK_ME_PERCENT:
-            self.cues.dock_me()
 
     # --- what a session asks for ------------------------------------------------------------
 
@@ -204,7 +209,7 @@ class Band:
 
     def silence(self):
         self.radio.stop()
-        self._slot = -1
+        self._slot = self._begun = -1
 
     def feed(self):
         self._wdt.feed()
@@ -225,6 +230,8 @@ class Band:
     def retire(self):
         # By order: no ID is left, and nothing goes on air. The log can still be pulled.
         self.silence()
-        self.keys.erase()
+        # In this order: with its keys gone and no such state it would be a band without keys, whose
+        # log nobody can pull.
         self.set_state(records.RETIRED, self.issue_number)
+        self.keys.erase()
         self.journal.mark(records.STATE, records.RETIRED, self.issue_number)

@@ -31,6 +31,7 @@ class Cable:
             # One at a time: the flash work below may let the next change in.
             self._waiting = False
             self.watch()
+            self._band.tidy()
             self._waiting = True
 
     def watch(self):
@@ -38,11 +39,12 @@ class Cable:
         powered = self._board.on_power()
         if powered != self._powered:
             self._powered = powered
+            # Of a band that ran low this is the moment that it may write again.
+            mv = band.journal.check_battery()
             if powered:
                 # Save what a reset would take.
                 band.flush()
                 band.journal.clock(records.SOURCE_RUNNING)
-            mv = band.journal.check_battery()
             band.journal.mark(records.CHARGE, records.BEGAN if powered else records.ENDED, mv)
         if not self.docked:
             return

@@ -5,6 +5,7 @@ import gc
 from wire.compat import const
 
 _HEALTH_S = const(3600)
+_QUARTER_S = const(900)
 _BATTERY_S = const(60)
 # Sectors at a time: each erase takes tens of milliseconds.
 _EXPIRE_A_TIME = const(4)
@@ -18,10 +19,12 @@ class Health:
         self._radio = radio
         self._told_s = 0
         self._battery_s = 0
+        self._lived_s = 0
         self._heap_low = gc.mem_free() if hasattr(gc, "mem_free") else 0
 
     def begin(self, now_s):
         self._told_s = now_s
+        self._lived_s = now_s
 
     def collect(self):
         # At a quiet moment, so that no allocation has to.
@@ -33,6 +36,9 @@ class Health:
         if now_s - self._battery_s >= _BATTERY_S:
             self._battery_s = now_s
             self._journal.check_battery()
+        if now_s - self._lived_s >= _QUARTER_S and not self._journal.low:
+            self._lived_s = now_s
+            self._log.live_on(now_s)
         if now_s - self._told_s >= _HEALTH_S:
             self._told_s = now_s
             self._tell(now_s)
@@ -43,6 +49,8 @@ class Health:
         for _ in range(_EXPIRE_A_TIME):
             if journal.low or not self._log.expire(now_s):
                 break
+        if journal.low or self._log.fault:
+            return  # the next one tells it all
         evicted, unwritten = self._encounters.take_losses()
         refused, errors, late, sightings = self._radio.take_counts()
         unwritten += journal.unwritten

@@ -28,8 +28,8 @@ class Journal:
             self.unwritten += 1
             return False
         try:
-            base_s = self._log.ready(self._clock.run()[0])
-            self._log.append(pack(base_s))
+            if not self._append(pack) and not self._append(pack):
+                self._log.fail()
         except OSError:
             self.unwritten += 1
             return False
@@ -37,6 +37,9 @@ class Journal:
             if self.loss(reason, first, end):
                 self._log.told(end)
         return True
+
+    def _append(self, pack):
+        return self._log.append(pack(self._log.ready(self._clock.run()[0])))
 
     def _now(self, base_s):
         return self._clock.run()[0] - base_s

@@ -20,6 +20,7 @@ _MAGIC = const(0x4B5A)
 _KIND_SLOT = const(1)
 _KIND_DAY = const(2)
 _ZEROS = bytes(_USED)
+_BLANK = b"\xff" * _ENTRY
 
 
 class BandKeys:
@@ -45,17 +46,22 @@ class BandKeys:
         keystart.provision(self, day, base_key)
 
     def erase(self):
-        # No ID any more.
-        self._flash.ioctl(6, 0)
-        self._flash.ioctl(6, 1)
+        # No ID any more. What is blank is not worn by another erase.
+        for block in (0, 1):
+            for entry in range(_ENTRIES):
+                self._flash.readblocks(block, self._buf, entry * _ENTRY)
+                if self._buf != _BLANK:
+                    self._flash.ioctl(6, block)
+                    break
+        self._buf[:] = bytes(_ENTRY)
         self._places = {}
         self._slot_key = self._next_day_key = b""
 
-    def load(self):
-        # False when there is no whole pair of keys.
+    def load(self, may_write=True):
+        # False when there is no whole pair of keys. may_write: whether the battery allows it.
         from . import keystart
 
-        return keystart.load(self)
+        return keystart.load(self, may_write)
 
     def id_at(self, utc_s, limit_utc_s):
         # The ID at a time; keys step forward to it and the passed ones are gone. An earlier

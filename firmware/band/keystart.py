@@ -32,10 +32,11 @@ def provision(keys, day, base_key):
     keys._put(_KIND_SLOT, day, 0, keys._slot_key)
 
 
-def load(keys):
+def load(keys, may_write):
     # False when there is no whole pair of keys. A cut step leaves two entries of a kind: the
     # later one counts; a cut change of the base key may leave one of the new: the old pair
-    # counts. What does not count is wiped now.
+    # counts. What does not count is wiped now, or, with a low battery, at a later start.
+    wipe = keys._wipe if may_write else _leave
     found = {}  # (turn, kind) -> (day, slot, key, block, entry)
     spare = {}
     for block in (0, 1):
@@ -47,15 +48,15 @@ def load(keys):
             if not fields:
                 # A torn entry may hold key bytes.
                 if bytes(keys._buf[:_USED]) not in (_ZEROS, b"\xff" * _USED):
-                    keys._wipe(block, entry)
+                    wipe(block, entry)
                 continue
             turn, kind, slot, day, key = fields
             old = found.get((turn, kind))
             if old and old[:2] >= (day, slot):
-                keys._wipe(block, entry)
+                wipe(block, entry)
             else:
                 if old:
-                    keys._wipe(old[3], old[4])
+                    wipe(old[3], old[4])
                 found[turn, kind] = (day, slot, key, block, entry)
     keys._buf[:] = bytes(_ENTRY)
     whole = [t for t, k in found if k == _KIND_DAY and (t, _KIND_SLOT) in found]
@@ -64,7 +65,7 @@ def load(keys):
     keys._turn = max(whole)
     for turn, kind in found:
         if turn != keys._turn:
-            keys._wipe(*found[turn, kind][3:])
+            wipe(*found[turn, kind][3:])
     day, slot, key, block, entry = found[keys._turn, _KIND_SLOT]
     keys._places[_KIND_SLOT] = (block, entry)
     next_day, _, next_key, block, entry = found[keys._turn, _KIND_DAY]
@@ -76,24 +77,34 @@ def load(keys):
     blocks = sorted((keys._places[k][0] for k in (1, 2)), key=lambda b: spare[b])
     keys._block = blocks[0]
     keys._free = spare[keys._block]
-    if keys._places[_KIND_SLOT][0] != keys._block:
+    if may_write and keys._places[_KIND_SLOT][0] != keys._block:
         keys._replace(_KIND_SLOT, day, slot, key)
-    if keys._places[_KIND_DAY][0] != keys._block:
+    if may_write and keys._places[_KIND_DAY][0] != keys._block:
         keys._replace(_KIND_DAY, next_day, 0, next_key)
     if next_day <= day:
         # Cut inside a day's change: the old day key would give this day's passed IDs.
         while next_day <= day:
             next_key = bluezone.next_day_key(next_key)
             next_day += 1
-        keys._replace(_KIND_DAY, next_day, 0, next_key)
+        if may_write:
+            keys._replace(_KIND_DAY, next_day, 0, next_key)
         keys._next_day_key, keys._next_day = next_key, next_day
     return next_day == day + 1
+
+
+def _leave(block, entry):
+    pass
+
+
+def spent(keys):
+    # Whether the band has had all base keys that it can have.
+    return keys._turn == _LAST_TURN
 
 
 def renew(keys, utc_s, base_key):
     # A new base key from this UTC day on; the IDs of the old one are over. Raises
     # OverflowError when the band has had 64.
-    if keys._turn == _LAST_TURN:
+    if spent(keys):
         raise OverflowError("no turn left")
     if keys._free > _ENTRIES - 4:
         keys._change_sector(0)  # no change of sector between the two below

@@ -1,7 +1,8 @@
-# Finding head and tail of a band log after a start, by its headers and a binary search. Loaded
-# then, and forgotten.
+# Finding head and tail of a band log after a start, by its headers and the open sector's slots.
+# Loaded then, and forgotten.
 
 from wire import log as layout
+from wire import records
 from wire.compat import const
 
 _SLOTS = const(128)
@@ -48,15 +49,15 @@ def mount(ring, boot_id, kept=None):
 
 def _first_free(ring, sector):
     # Slots are programmed in order, so the erased ones are the sector's end; a torn slot is
-    # not erased. Skipped slots before a change of sector stay erased: they are the end too.
-    low, high = 1, _SLOTS
-    while low < high:
-        middle = (low + high) // 2
-        if bytes(ring.slot(sector, middle)) == _ERASED:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    # not erased. One that flash did not take at all may look so: the server is not to wait for it.
+    free = _SLOTS
+    while free > 1 and ring.slot(sector, free - 1) == _ERASED:
+        free -= 1
+    for slot in range(1, free):
+        if ring.slot(sector, slot) == _ERASED:
+            at = sector * _SLOTS + slot
+            ring.lose(records.LOST_UNREADABLE, at, at + 1)
+    return free
 
 
 def _resume(ring, sector, kept):

@@ -10,12 +10,16 @@ from wire import messages, orders, records
 def carry_out(band, data):
     # 0, or the reason of REFUSED.
     trust = band.trust
+    if band.journal.low:
+        return messages.LOW_BATTERY
     try:
         number, kind, body = orders.unpack(band.receipt_key, band.serial, data)
     except ValueError:
         trust.refused(records.REFUSED_ORDER)
         return messages.BAD_ORDER
     if number <= trust.order_number:
+        if number == trust.order_number:
+            return 0  # carried out before: its answer was lost
         trust.refused(records.REFUSED_ORDER)
         return messages.OLD_ORDER
     if kind == orders.CLOCK:
@@ -26,43 +30,56 @@ def carry_out(band, data):
     if kind == orders.UNLOCK:
         trust.lock(False)
     elif kind == orders.REKEY:
-        if not _renew_key(band):
-            return messages.FLASH_FAULT
+        reason = _renew_key(band)
+        if reason:
+            return reason
     elif kind == orders.DOCK_KEY:
         trust.keep_dock_key(body[:35])
     elif kind == orders.RETIRE:
         band.retire()
     else:
         return messages.UNKNOWN_TYPE
-    trust.ordered(kind, number)
-    return 0
+    return 0 if trust.ordered(kind, number) else messages.FLASH_FAULT
 
 
 def _renew_key(band):
-    # The server hears of the new key before its first ID goes on air: the log holds it, sealed.
+    # 0, or the reason of REFUSED. The server hears of the new key before its first ID goes on air:
+    # the log holds it, sealed.
+    if band.state == records.RETIRED:
+        return 0  # it has no key, and needs none
     utc_s = band.clock.utc_s()
     if not utc_s:
-        return False
+        return messages.BAD_STATE
+    if _spent(band.keys):
+        return messages.FLASH_FAULT
     base_key = os.urandom(32)
     for half in range(2):
         part = base_key[16 * half : 16 * half + 16]
         if not band.journal.new_key(half, utc_s // 86400, part):
-            return False
+            return messages.FLASH_FAULT
     band.keys.renew(utc_s, base_key)
-    return True
+    return 0
 
 
-def set_clock(band, utc_s, utc_ms, error_ms):
+def _spent(keys):
+    # Only now: other orders do not need the room.
+    from . import keystart
+
+    return keystart.spent(keys)
+
+
+def set_clock(band, number, utc_s, utc_ms, error_ms):
     # A jump that an order allows: the old keys cannot follow it, so new ones begin there.
-    number, earliest_s, latest_s = band.trust.clock_order
-    if not earliest_s <= utc_s <= latest_s:
-        return messages.CLOCK_JUMP
-    band.trust.clock_order = None
-    band.trust.walk(-band.trust.walked_s, band.log.head)
+    if _spent(band.keys):
+        return messages.FLASH_FAULT
     was = band.clock.utc_s()
     band.clock.accept(utc_s, utc_ms)
     band.journal.clock(records.SOURCE_STATION, error_ms, was)
-    if not _renew_key(band):
+    reason = _renew_key(band)
+    if reason:
+        return reason
+    if not band.trust.ordered(orders.CLOCK, number):
         return messages.FLASH_FAULT
-    band.trust.ordered(orders.CLOCK, number)
+    # It was the server that chose this time: what settings did before is over.
+    band.trust.stand()
     return 0

@@ -92,6 +92,13 @@ class Radio:
         self._stopping = False
         self._scanning = False
 
+    def off(self):
+        # Before a reset: an ESP32 whose Bluetooth is up may not come back from one.
+        self.stop()
+        if self._on:
+            self._ble.active(False)
+            self._on = False
+
     def open_window(self):
         # One finite, passive scan; the radio listens all through it.
         self.start()

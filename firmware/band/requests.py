@@ -24,7 +24,8 @@ def answer(session, band, payload):
     elif kind == messages.ORDER:
         from . import orders
 
-        _say(session, orders.carry_out(band, payload[1:]))
+        reason = orders.carry_out(band, payload[1:])
+        _say(session, reason, messages.CLOCK_NEXT if band.trust.clock_order else 0)
     elif kind == messages.CUE:
         session.send(messages.one(messages.OK))
         band.cues.show(messages.read_one(payload)[0])
@@ -44,27 +45,42 @@ def answer(session, band, payload):
         session.refuse(messages.UNKNOWN_TYPE)
 
 
-def _say(session, reason):
+def _say(session, reason, value=0):
     if reason:
         session.refuse(reason)
     else:
-        session.send(messages.one(messages.OK))
+        session.send(messages.one(messages.OK, value))
+
+
+def _unlogged(band):
+    # 0, or why nothing may be done that the log has to tell.
+    if band.journal.low:
+        return messages.LOW_BATTERY
+    return messages.FLASH_FAULT if band.log.fault else 0
 
 
 def _set_utc(band, utc_s, utc_ms, error_ms):
     # 0, or the reason of REFUSED.
-    if band.trust.clock_order:
+    reason = _unlogged(band)
+    if reason:
+        return reason
+    # One that does not fit this is dropped: it would bar every other setting. While it is not done
+    # the server gives it again.
+    order, band.trust.clock_order = band.trust.clock_order, None
+    if order and order[1] <= utc_s <= order[2]:
         from . import orders
 
-        return orders.set_clock(band, utc_s, utc_ms, error_ms)
+        return orders.set_clock(band, order[0], utc_s, utc_ms, error_ms)
     issued = band.state == records.ISSUED
     if not band.clock.allows(utc_s, issued):
         return messages.CLOCK_JUMP
     if issued:
         step_s = band.clock.step_s(utc_s, utc_ms)
-        far = band.trust.walked_s + step_s > app.FARTHEST_S
+        far = band.trust.walked_s() + step_s > app.FARTHEST_S
         if far or utc_s > band.keys.utc_s() + app.FARTHEST_S:
             return messages.CLOCK_JUMP
+        # The mark's own slot: no receipt that ends before it may cover the step.
+        band.log.ready(band.clock.run()[0])
         band.trust.walk(step_s, band.log.head)
     if band.provisioned and band.state != records.RETIRED:
         # At once: after a loss of power, time is guessed from where the keys stand. Those of a band
@@ -82,6 +98,9 @@ def _issue(band, state, number):
         return messages.BAD_STATE
     if state == band.state and number == band.issue_number:
         return 0
+    reason = _unlogged(band)
+    if reason:
+        return reason
     # The state last: asked again after a cut, a band that has it does nothing more.
     if state == records.ISSUED:
         # Out in the field nobody but an order opens the REPL.
@@ -94,10 +113,11 @@ def _issue(band, state, number):
 
 def _take_receipt(band, log_id, first, upto, mac):
     log = band.log
-    if log_id == log.log_id and logread.accept_receipt(
-        log, first, upto, mac, band.receipt_key, band.serial
-    ):
-        band.trust.seen(upto)
-        return 0
+    if log_id == log.log_id:
+        if upto == log.receipted:
+            return 0  # it has this one: its answer was lost
+        if logread.accept_receipt(log, first, upto, mac, band.receipt_key, band.serial):
+            band.trust.seen(upto)
+            return 0
     band.trust.refused(records.REFUSED_RECEIPT)
     return messages.BAD_RECEIPT

@@ -9,6 +9,7 @@ from wire import records
 from wire.compat import const
 
 _SLOTS = const(128)
+_QUARTER_S = const(900)
 
 
 class Ring:
@@ -26,12 +27,25 @@ class Ring:
         self._sector = -1  # open sector number, -1: none yet
         self._next = _SLOTS  # next free slot in the open sector
         self._erased = -1  # sector number already erased for
+        self._blank = False  # and whether all of it is
+        self._lived = 0  # quarter hours of run time when this boot began
         self._boot_id = 0
         self._base_s = 0
         self._group = False  # the open sector's last group is of this run time
-        self._ahead = None  # (sector number, base) that a group is being sealed for
-        self.stepped = False  # since the last `keep`
+        self._ahead = None  # (sector number, base, lived) that a group is being sealed for
+        self.stepped = False  # since somebody looked: keys of slots have passed
         self._lost = []
+
+    # --- age --------------------------------------------------------------------------------
+
+    def lived(self, now_s):
+        # Quarter hours of run time over all boots: UTC may be set wrong, and run time alone begins
+        # anew whenever power is lost.
+        return self._lived + now_s // _QUARTER_S
+
+    def live_on(self, now_s):
+        # Every quarter of an hour.
+        self._store.put("lived", self.lived(now_s))
 
     # --- places -----------------------------------------------------------------------------
 
@@ -52,6 +66,15 @@ class Ring:
     def keep_receipt(self, upto):
         self._store.put("receipted", upto)
 
+    def lose(self, reason, first, end):
+        self._lost.append((reason, first, end))
+
+    def take_lost(self):
+        # (reason, first, end) of slots that went before a receipt came; told once.
+        lost = self._lost
+        self._lost = []
+        return lost
+
     def told(self, end):
         # A loss stands in the log. One of slots that are gone is remembered: a cut between an erase
         # and its mark would leave the server waiting for them.
@@ -68,7 +91,7 @@ class Ring:
                 reason = records.LOST_OVERWRITTEN
             else:
                 reason = records.LOST_EXPIRED
-            self._lost.append((reason, first, self.tail))
+            self.lose(reason, first, self.tail)
 
     def fill_percent(self):
         return (self.head - self.receipted) * 100 // (self.sectors * _SLOTS)
@@ -98,15 +121,15 @@ class Ring:
 
     # --- mount ------------------------------------------------------------------------------
 
-    def mount(self, boot_id, kept=None):
-        # kept: what `keep` gave before a reset, None after a loss of power.
+    def mount(self, boot_id, kept=None, now_s=0):
+        # kept: what `keep` gave before a reset, None after a loss of power; now_s: run time.
         from . import mount
 
+        self._lived = max(0, self._store.get("lived", 0) - now_s // _QUARTER_S)
         mount.mount(self, boot_id, kept)
 
     def keep(self):
         # (cursor of the next slot, its secret), for RTC memory.
-        self.stepped = False
         return self.head, self._slots.secret if self._group else b""
 
     def group(self, sector, slot):

@@ -66,8 +66,19 @@ def main():
     except KeyboardInterrupt:
         # An engineer came in over the cable; the watchdog cannot be stopped, so it is fed.
         machine.Timer(0).init(period=30000, callback=lambda _: band.feed())
+        _leave(band, 1)
         raise
-    finally:
-        # An engineer at the REPL, or a reset to come: nothing may stay on air.
+    except Exception:
+        _leave(band, 0)
+        raise
+
+
+def _leave(band, clean):
+    # An engineer at the REPL, or a reset to come: nothing may stay on air, and what is open is for
+    # the next start.
+    try:
         band.radio.stop()
-        band.save(1)
+        band.save(clean, True)
+    except Exception:
+        # What went wrong before may go wrong here too.
+        band.save(0)

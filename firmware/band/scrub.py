@@ -4,6 +4,8 @@
 import gc
 import sys
 
+import esp32
+
 from wire.compat import const
 
 # MicroPython's heap is given out in blocks of four machine words.
@@ -12,11 +14,20 @@ _WORD_BYTES = 8 if sys.maxsize >> 32 else 4
 
 
 def free_memory():
-    # One block at a time and exactly as many as are free: a larger piece that found no room would
-    # make the heap of an ESP32 grow. A tuple of two fills a block: type, size, two items.
+    # One block at a time and no more than are free: what found no room would make the heap of an
+    # ESP32 grow, and take from Bluetooth. A tuple of two fills a block: type, size, two items.
     gc.collect()
     chain = None
-    for _ in range(gc.mem_free() // (_WORDS * _WORD_BYTES)):
-        chain = (chain, None)
+    try:
+        for _ in range(_free_bytes() // (_WORDS * _WORD_BYTES)):
+            chain = (chain, None)
+    except MemoryError:
+        pass  # all of it is taken
     chain = None
     gc.collect()
+
+
+def _free_bytes():
+    # An ESP32 counts as free what its heap could still grow by: the largest block of the system's.
+    regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+    return gc.mem_free() - max([region[2] for region in regions])

@@ -11,7 +11,9 @@ from wire.compat import const
 
 from . import requests
 
-_IDLE_MS = const(10000)
+_IDLE_S = const(10)
+# Bytes alone, whatever they are, hold a band no longer.
+_UNPROVED_S = const(5)
 _PROOF_MS = const(2000)
 _POLL_MS = const(100)
 # A changed speed that brings no good frame in this time is taken back.
@@ -31,22 +33,28 @@ class Session:
         self._channel = None
         self._nonce = b""  # of the HELLO that waits for its PROOF
         self._greeted = False
+        self._heard = False  # a station has just proved itself, or gone on with its session
         self._useless = False  # without keys, and asked
         self.update = None  # one that comes in this session
         self._after = None  # a message to answer when another is done
 
     def run(self, first_bytes=b""):
         # True when a station proved itself. Bytes that are no frame are ignored.
-        quiet_ms = 0
+        run_s = self._band.clock.run_s
+        quiet_ms, heard_s = 0, run_s()
         self._queue += self._decoder.feed(first_bytes)
         try:
-            while True:
+            while run_s() - heard_s <= (_IDLE_S if self._channel else _UNPROVED_S):
                 if self._queue:
                     quiet_ms = 0
                     if not self._answer(self._queue.pop(0)):
                         break
+                    if self._heard:
+                        self._heard = False
+                        heard_s = run_s()
                     continue
-                self.feed()
+                if self._channel:
+                    self.feed()
                 data = self._link.read(_POLL_MS)
                 if data:
                     self._queue += self._decoder.feed(data)
@@ -55,12 +63,7 @@ class Session:
                 if not self._proved and quiet_ms >= _PROVE_MS:
                     self._back()
                 # Before a HELLO this may be anything, a person at the REPL too: give way soon.
-                patience = 2 * _POLL_MS
-                if self._channel:
-                    patience = _IDLE_MS
-                elif self._nonce:
-                    patience = _PROOF_MS
-                if quiet_ms >= patience:
+                if not self._channel and quiet_ms >= (_PROOF_MS if self._nonce else 2 * _POLL_MS):
                     break
         finally:
             self._back()
@@ -106,7 +109,9 @@ class Session:
 
     def _hello(self, payload):
         protocol, salt = hello.read_hello(payload)
-        self._channel = None
+        if self._channel:
+            self._channel = None
+            self._heard = True
         if protocol != hello.PROTOCOL:
             self.refuse(messages.BAD_MESSAGE)
             return
@@ -140,8 +145,10 @@ class Session:
             # From here on 0x03 is data; `run` gives it back.
             micropython.kbd_intr(-1)
             self._greeted = True
+        band.journal.check_battery()
         band.cable.begins()
         log = band.log
+        signer = band.store.get_blob("signer")
         body = hello.welcome(
             band.board,
             band.firmware,
@@ -155,9 +162,12 @@ class Session:
             band.battery_mv(),
             log.sectors,
             band.trust.order_number,
+            signer[0] if signer else 0,
         )
         self.send(body + handshake.proof(key, handshake.BAND, band.serial, nonces + body))
         self._channel = handshake.Channel(key, handshake.BAND, band.serial, nonces)
+        self._heard = True
+        band.tidy()
 
     def _flags(self):
         band = self._band
@@ -176,7 +186,7 @@ class Session:
         except ValueError:
             self._band.trust.refused(records.REFUSED_FRAME)
             return None
-        self._proved = True
+        self._proved = self._heard = True
         return message
 
     # --- messages ---------------------------------------------------------------------------------
@@ -205,8 +215,8 @@ class Session:
                 message = self._after
         except ValueError:
             self.refuse(messages.BAD_MESSAGE)
-        except MemoryError:
-            # What was asked for did not fit; the band goes on.
+        except (MemoryError, OSError, OverflowError):
+            # What was asked for did not fit, or flash did not take it; the band goes on.
             gc.collect()
             self.refuse(messages.FLASH_FAULT)
         return True

@@ -22,6 +22,7 @@ def restart(band):
     band.silence()
     band.flush()
     band.save(1)
+    band.radio.off()
     machine.reset()
 
 

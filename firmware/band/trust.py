@@ -7,6 +7,8 @@ from wire.compat import const
 
 _DOCK = "<HB32s"
 _NO_DOCK = bytes(35)
+_WALK = "<IIII"
+_NO_WALK = bytes(16)
 # Somebody with a cable could fill the log with marks.
 _TELL_S = const(900)
 _MOST = const(65535)
@@ -23,8 +25,10 @@ class Trust:
         self.locked = bool(store.get("locked", 0))
         # (number, earliest UTC, latest UTC) of an order that waits for the clock to be set.
         self.clock_order = None
-        # Seconds that settings have moved an issued band's clock since the server last saw one.
-        self.walked_s = store.get("walked", 0)
+        # How far settings have moved an issued band's clock, in seconds, that the server has not
+        # seen yet: a sum, and the cursor of the last setting in it; then the settings behind those
+        # the same way. A receipt that comes some docks late still covers the first sum.
+        self._walk = struct.unpack(_WALK, store.get_blob("walk") or _NO_WALK)
         self._refused = {}
         self._told_s = 0
 
@@ -44,22 +48,40 @@ class Trust:
         self.dock = struct.unpack(_DOCK, body)
 
     def ordered(self, kind, number):
-        self._journal.mark(records.ORDER, kind, number)
+        # False when the log does not take it: then it may come again.
+        if not self._journal.mark(records.ORDER, kind, number):
+            return False
         # A clock's order is done later than it came: another may have been done meanwhile.
         self.order_number = max(number, self.order_number)
         self._store.put("order", self.order_number)
+        return True
+
+    def walked_s(self):
+        return self._walk[0] + self._walk[2]
 
     def walk(self, step_s, cursor):
-        # A setting is to move the clock, and stands in the log at this cursor or behind it.
-        self._store.put("walked_at", cursor)
-        self.walked_s += step_s
-        self._store.put("walked", self.walked_s)
+        # A setting is to move the clock, and stands in the log at this cursor.
+        first_s, first_at, later_s, later_at = self._walk
+        if not first_s:
+            first_s, first_at, later_s = later_s, later_at, 0
+        self._keep_walk(first_s, first_at, later_s + step_s, cursor)
 
     def seen(self, upto):
-        # The server has the log up to a cursor. A receipt from before the last setting does not
-        # count, or a station could save some up.
-        if self.walked_s and upto > self._store.get("walked_at", 0):
-            self.walk(-self.walked_s, upto)
+        # The server has the log up to a cursor, and so the settings before it: no others count, or
+        # a station could save receipts up.
+        first_s, first_at, later_s, later_at = self._walk
+        if later_s and upto > later_at:
+            self.stand()
+        elif first_s and upto > first_at:
+            self._keep_walk(0, 0, later_s, later_at)
+
+    def stand(self):
+        self._keep_walk(0, 0, 0, 0)
+
+    def _keep_walk(self, *walk):
+        # One entry, so that a cut leaves the old or the new.
+        self._store.put_blob("walk", struct.pack(_WALK, *walk))
+        self._walk = walk
 
     def refused(self, what):
         self._refused[what] = min(_MOST, self._refused.get(what, 0) + 1)

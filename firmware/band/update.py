@@ -10,7 +10,7 @@ import sys
 from wire import bundle, messages, records, updates
 from wire.compat import const
 
-from . import files, modules, trial
+from . import cable, files, modules, trial
 
 # Written at once, so that it is seldom that littlefs has to move half a block; and what a cut
 # takes at most.
@@ -217,5 +217,6 @@ def answer(session, band, payload):
     except (OSError, MemoryError):
         session.update = None
         session.refuse(messages.FLASH_FAULT)
+        modules.forget(*cable.TAKING)
     else:
         session.send(updates.wanted(*update.wanted()))

@@ -19,7 +19,7 @@ from .messages import HELLO, HELLO_OK, PROOF, WELCOME
 PROTOCOL = const(2)
 
 _HELLO_OK = "<BB12sHBHI16s"
-_WELCOME = "<B12sBBBBIIIIIHHII"
+_WELCOME = "<B12sBBBBIIIIIHHIIB"
 
 
 def hello(salt: int) -> bytes:
@@ -84,10 +84,11 @@ def welcome(
     battery_mv: int,
     sectors: int,
     order: int,
+    signer: int,
 ) -> bytes:
     """A band's answer to a good PROOF: its state, what its log spans (cursors tail <= receipted <=
-    head; sectors: size of the ring), the number of its last order. Its MAC (32 bytes) follows:
-    handshake.proof over the nonces and this."""
+    head; sectors: size of the ring), the number of its last order, and of the key whose updates it
+    takes (0: none's). Its MAC (32 bytes) follows: handshake.proof over the nonces and this."""
     return struct.pack(
         _WELCOME,
         WELCOME,
@@ -105,12 +106,13 @@ def welcome(
         battery_mv,
         sectors,
         order,
+        signer,
     )
 
 
 def read_welcome(
     payload: bytes,
-) -> "tuple[str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int]":
+) -> "tuple[str, tuple[int, int, int], int, int, int, int, int, int, int, int, int, int, int]":
     """The arguments of `welcome`, of a payload with its MAC. Raises ValueError."""
     if len(payload) != struct.calcsize(_WELCOME) + 32 or payload[0] != WELCOME:
         raise ValueError("bad WELCOME")
@@ -129,4 +131,5 @@ def read_welcome(
         f[12],
         f[13],
         f[14],
+        f[15],
     )

@@ -40,20 +40,21 @@ def cursor(sector: int, slot: int) -> int:
     return sector * SLOTS + slot
 
 
-def pack_header(fmt: int, key_id: int, log_id: int, sector: int) -> bytes:
-    """Header slot (32 bytes); key_id names the authority key of a sealed log."""
-    body = struct.pack("<4sBBHII12s", _HEADER_MAGIC, fmt, key_id, 0, log_id, sector, b"")
+def pack_header(fmt: int, key_id: int, log_id: int, sector: int, lived: int = 0) -> bytes:
+    """Header slot (32 bytes); key_id names the authority key of a sealed log, lived is the band's
+    run time over all its boots, in quarter hours, as the sector was begun."""
+    body = struct.pack("<4sBBHIII8s", _HEADER_MAGIC, fmt, key_id, 0, log_id, sector, lived, b"")
     return body + struct.pack("<I", _crc(body))
 
 
-def unpack_header(slot: bytes) -> "tuple[int, int, int, int] | None":
-    """(format, key_id, log_id, sector), or None when it is no whole header."""
+def unpack_header(slot: bytes) -> "tuple[int, int, int, int, int] | None":
+    """(format, key_id, log_id, sector, lived), or None when it is no whole header."""
     if bytes(slot[:4]) != _HEADER_MAGIC or len(slot) != SLOT_BYTES:
         return None
     if struct.unpack("<I", slot[28:32])[0] != _crc(slot[:28]):
         return None
-    _, fmt, key_id, _, log_id, sector, _ = struct.unpack("<4sBBHII12s", slot[:28])
-    return fmt, key_id, log_id, sector
+    _, fmt, key_id, _, log_id, sector, lived, _ = struct.unpack("<4sBBHIII8s", slot[:28])
+    return fmt, key_id, log_id, sector, lived
 
 
 def group_head(boot_id: int, base_s: int) -> bytes:

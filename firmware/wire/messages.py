@@ -52,6 +52,10 @@ BAD_ORDER = const(11)
 OLD_ORDER = const(12)
 BAD_UPDATE = const(13)
 OLD_UPDATE = const(14)
+LOW_BATTERY = const(15)
+
+# In the OK to an ORDER: an order waits for the clock, and would be void when a later one is done.
+CLOCK_NEXT = const(1)
 
 DATA_SLOTS = const(30)  # slots of 32 bytes in one DATA at most
 
@@ -151,7 +155,8 @@ def order(data: bytes) -> bytes:
 
 def one(kind: int, value: int = 0, number: int = 0) -> bytes:
     """CLOCK_GET, SELF_TEST and BYE (no value), CUE (kind of cue), STATE_SET (state, issue
-    number), SPEED (0, baud), OK and SELF_TEST_OK (value), REFUSED (reason)."""
+    number), SPEED (0, baud), OK (0, or CLOCK_NEXT), SELF_TEST_OK (0, what failed), REFUSED
+    (reason). A number where none is meant is passed over."""
     return struct.pack("<BBI", kind, value, number)
 
 

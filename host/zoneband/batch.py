@@ -83,6 +83,8 @@ def unpack(data: bytes) -> Batch:
         value = getattr(header, name)
         if type(value) is not kind or (kind is int and not 0 <= value < 1 << 32):
             raise ValueError(f"bad batch header: {name}")
+        if kind is str:
+            value.encode()  # a UnicodeEncodeError for what is no text, which is a ValueError
     chunks: list[tuple[int, bytes]] = []
     at = 12 + size
     while at < len(data):

@@ -111,6 +111,10 @@ class GroupKeys:
                 return known.key
         return None
 
+    def newest(self, number: int) -> int:
+        """Generation of a group's newest key, 0 when none of its keys is here."""
+        return max((k.generation for k in self.load() if k.number == number), default=0)
+
     def dock_key(self, number: int, generation: int, serial: str) -> bytes | None:
         """A band's dock key (32 bytes), None when its group's key is not here."""
         key = self.key(number, generation)

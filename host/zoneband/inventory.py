@@ -49,6 +49,7 @@ _ON_BAND = {
     records.NEW: State.NEW,
     records.ISSUED: State.ISSUED,
     records.RETURNED: State.RETURNED,
+    records.RETIRED: State.RETIRED,
 }
 
 
@@ -260,7 +261,8 @@ class Inventory(StationDb):
         for row in found:
             serial, board, firmware, on_band, unfinished, why, *rest = row
             docked_s, battery_mv, fill, successor, enrolment = rest
-            wish = self.wish(serial)
+            # Of a band that is taken out of use nothing is wished any more.
+            wish = None if on_band == records.RETIRED else self.wish(serial)
             state = _ON_BAND.get(wish.state if wish else on_band or records.NEW, State.NEW)
             if unfinished and on_band is None:
                 state = State.UNFINISHED

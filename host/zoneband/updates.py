@@ -33,9 +33,9 @@ def add(data: Path, file: Path) -> Bundle:
     """Keep an update. Raises UserError for one that the authority did not sign."""
     bundle = release.read(file)
     check(data, bundle)
-    path = directory(data) / f"zoneband-{release.name_of(bundle.version)}{release.SUFFIX}"
-    if bundle.boards:
-        path = path.with_name(f"{path.stem}-{'-'.join(bundle.boards)}{release.SUFFIX}")
+    # One version may be signed with each of two keys: bands of either are docked here.
+    parts = ("zoneband", release.name_of(bundle.version), f"key{bundle.number}", *bundle.boards)
+    path = directory(data) / f"{'-'.join(parts)}{release.SUFFIX}"
     durable.write(path, lambda f: f.write(bundle.pack()))
     return bundle
 
@@ -53,10 +53,15 @@ def every(data: Path) -> list[Bundle]:
     return sorted(found, key=lambda each: each.version)
 
 
-def find(data: Path, board: str, version: Version) -> Bundle | None:
-    """The newest update for a band of this board and version, None when it has the newest. What
-    another update steps back from is given to nobody."""
-    here = [each for each in every(data) if not each.boards or board in each.boards]
+def find(data: Path, board: str, version: Version, signer: int) -> Bundle | None:
+    """The newest update for a band of this board and version that takes the updates of the
+    authority's key `signer` (its number), None when it has the newest. What another update steps
+    back from is given to nobody."""
+    here = [
+        each
+        for each in every(data)
+        if each.number == signer and (not each.boards or board in each.boards)
+    ]
     withdrawn = {each.replaces for each in here}
     fitting = [
         each

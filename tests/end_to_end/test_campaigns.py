@@ -52,9 +52,30 @@ def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
     wipe = "        if old:\n            self._wipe(*old)\n"
     monkeypatch.setattr(power, "CUTS_PER_BAND", 6)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
-    tally = Tally("power", 0)
+    monkeypatch.setattr(power, "RETIRE_SHARE", 0.0)
+    tally = Tally("power", 1)
     power.run(tally, 24, changes=instead("band/keys.py", put + wipe, wipe + put))
     assert tally.bricked
+
+
+def test_a_band_without_keys_that_is_not_marked_retired_first_is_seen_to_brick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(power, "RETIRE_SHARE", 1.0)
+    mark = "        self.set_state(records.RETIRED, self.issue_number)\n"
+    erase = "        self.keys.erase()\n"
+    tally = Tally("power", 0)
+    monkeypatch.setattr(power, "CUTS_PER_BAND", 2)
+    monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
+    power.run(tally, 12, changes=instead("band/app.py", mark + erase, erase + mark))
+    assert tally.bricked
+
+
+def test_a_band_that_writes_nothing_is_seen_to_lose() -> None:
+    tally = Tally("power", 0)
+    writes = "        if self.low or self._log.fault:\n"
+    power.run(tally, 4, changes=instead("band/journal.py", writes, "        if True:\n"))
+    assert tally.lost or tally.bricked
 
 
 # --- serial --------------------------------------------------------------------------------------

@@ -38,10 +38,23 @@ band = run.make()
 assert band.active()
 while _air.now_us < {until_s} * 1000000:
     band.burst()
+{end}
 print("stands at", band.keys.utc_s(), band.log.head)
 import utime
 while True:
     utime.sleep(1)
+"""
+# A station proves itself, sets the clock and is served, as band/session.py does it.
+DOCK = """
+from band import requests
+from wire import messages
+class Station:
+    def send(self, message):
+        pass
+band.cable.begins()
+band.tidy()
+requests.answer(Station(), band, messages.clock_set(band.clock.utc_s() + 3, 0, 20))
+band.tidy()
 """
 
 
@@ -59,9 +72,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return solo.compile_all(tmp_path_factory.mktemp("compiled"))
 
 
-def seize(band: Solo, until_s: int, extra: str = "") -> Image:
+def seize(band: Solo, until_s: int, extra: str = "", end: str = "") -> Image:
     """Let it live until then, and take all that it holds."""
-    process = band.start(LIFE.format(until_s=until_s, extra=extra))
+    process = band.start(LIFE.format(until_s=until_s, extra=extra, end=end))
     assert process.stdout is not None
     words = process.stdout.readline().split()
     assert words[:2] == [b"stands", b"at"], process.communicate()
@@ -155,6 +168,11 @@ def test_no_key_of_the_past_is_left_in_a_band(
     assert image.head > 700
     assert image.stands_s > START + until_s - 1000
     assert len(written_slots(image.parts["bandlog.bin"])) > 3 * 700
+    assert what_fits(image) == []
+
+
+def test_no_key_of_the_past_is_left_after_a_dock(tmp_path: Path, compiled: Compiled) -> None:
+    image = seize(band(tmp_path / "band", compiled), AFTER_A_SLOT + 300, end=DOCK)
     assert what_fits(image) == []
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from zoneband.campaigns import life as lives
 from zoneband.campaigns.life import Life
 from zoneband.dock.greeting import Hello
-from zoneband.dock.job import Outcome
+from zoneband.dock.job import DockJob, Outcome
 from zoneband.sim import keys, solo
+from zoneband.spool import Spool
 from zoneband.wire import bluezone, handshake, readers, records
 
 MONTHS_US = 60 * 86_400 * 1_000_000
@@ -148,6 +150,65 @@ def test_a_clock_that_is_far_off_takes_an_order_and_new_keys(life: Life) -> None
     assert len(life.server.base_keys(life.serial)) == 2
 
 
+def test_a_clock_order_is_carried_out_before_a_later_one_makes_it_void(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.now_us += MONTHS_US
+    life.power_lost()
+    for kind in ("clock", "unlock"):
+        life.server.orders.make(life.serial, kind)
+    with monkeypatch.context() as patch:
+        # A station that nobody vouches for cannot do the first, and so not the second.
+        patch.setattr(lives, "DockJob", unvouched)
+        result = life.dock()
+    assert (result.outcome, result.orders) == (Outcome.DONE.value, 0), result
+    assert look(life)["locked"]
+    result = life.dock()
+    assert (result.orders, result.clock_set) == (2, True), result
+    life.deliver()
+    assert [order["done"] for order in life.server.orders.every(life.serial)] == [True, True]
+    assert not look(life)["locked"]
+
+
+def unvouched(
+    port: str, spool: Spool, station: str, vouched: bool, *rest: Any, **more: Any
+) -> DockJob:
+    """The job of a station whose clock is not vouched for."""
+    return DockJob(port, spool, station, False, *rest, **more)
+
+
+# An order for a time long past; then the right time.
+STALE = """
+from band import orders, requests
+from wire import orders as wire
+utc_s = band.clock.utc_s()
+body = wire.clock_body(utc_s - 8 * 86400, utc_s - 86400)
+print(orders.carry_out(band, wire.pack(band.receipt_key, band.serial, 1, wire.CLOCK, body)))
+print(requests._set_utc(band, utc_s + 9, 0, 60), band.clock.utc_s() - utc_s)
+print(requests._set_utc(band, utc_s - 2 * 86400, 0, 60))
+"""
+
+
+def test_a_clock_order_that_does_not_fit_bars_no_honest_setting(life: Life) -> None:
+    shown = life.band.run(lives.LOG.partition("for _ in")[0] + STALE, heap="116wK").split("\n")
+    # It is gone: the time that it would have allowed is refused (4) like any other.
+    assert shown[:3] == ["0", "0 9", "4"]
+
+
+def test_honest_bands_take_the_time_when_their_receipts_come_a_dock_late(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A station that sends after its docks, and a band whose battery is flat three days in four.
+    send = life.deliver
+    monkeypatch.setattr(life, "deliver", lambda: None)
+    for _ in range(10):
+        life.log(3)
+        life.now_us += 3 * 86_400 * 1_000_000
+        life.power_lost()
+        assert life.dock().clock_set
+        send()
+
+
 def test_steps_of_a_clock_do_not_add_up_behind_the_servers_back(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,5 +269,6 @@ def test_a_hand_out_that_a_cut_interrupts_is_whole_at_the_next_try(life: Life) -
 
 def hand_outs(life: Life) -> int:
     """Marks of this hand-out in the band's log."""
-    made = [record for record in life.truth().values() if record[0] == records.STATE]
-    return sum(readers.read_mark(record)[2:] == (records.ISSUED, 9) for record in made)
+    made = [record for every in life.truth().values() for record in every]
+    states = [readers.read_mark(record) for record in made if record[0] == records.STATE]
+    return sum(state[2:] == (records.ISSUED, 9) for state in states)

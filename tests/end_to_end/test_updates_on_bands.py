@@ -9,9 +9,10 @@ import pytest
 from street import Street
 from zoneband import batch as batches
 from zoneband import release
+from zoneband.dock.greeting import Greeting
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.flash import app
-from zoneband.release import Bundle, Version
+from zoneband.release import Bundle
 from zoneband.seal import PublicKey
 from zoneband.server.parse import parse
 from zoneband.sim import keys
@@ -40,9 +41,9 @@ def newer(folder: Path) -> Bundle:
 
 
 def dock(street: Street, band: VirtualBand, found: Bundle | None) -> DockResult:
-    def find(board: str, version: Version) -> Bundle | None:
-        assert board == "virtual"
-        assert found is None or version < NEXT
+    def find(said: Greeting) -> Bundle | None:
+        assert (said.board, said.signer) == ("virtual", keys.AUTHORITY_NUMBER)
+        assert found is None or said.firmware < NEXT
         return found
 
     port = street.sim.plug(band)

@@ -1,5 +1,6 @@
 """Run time is the band's own; running UTC is bounded, and marked when it is in doubt."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,15 +96,62 @@ def test_a_step_is_measured_either_way_and_never_as_nothing() -> None:
     assert clock.step_s(NOON + 86_400, 500) == clock.step_s(NOON - 86_400, 500) == 86_400
 
 
-def test_a_receipt_from_before_the_last_setting_gives_no_more_room() -> None:
+def test_a_receipt_gives_room_only_for_the_settings_that_it_covers() -> None:
     nvs = MemoryNvs()
     trust = Trust(Store(nvs), None)
-    trust.walk(1_000, cursor=40)
-    trust.walk(500, cursor=50)
-    trust.seen(50)
-    assert Trust(Store(nvs), None).walked_s == trust.walked_s == 1_500
-    trust.seen(51)
-    assert Trust(Store(nvs), None).walked_s == trust.walked_s == 0
+    trust.walk(1_000, 40)
+    trust.walk(500, 50)
+    trust.walk(70, 60)
+    for upto, left_s in ((40, 1_570), (41, 570), (60, 570), (61, 0)):
+        trust.seen(upto)
+        assert Trust(Store(nvs), None).walked_s() == trust.walked_s() == left_s
+
+
+# (what a setting moves the clock by, how many slots a receipt lacks of what was settled)
+_SETTLED = st.lists(st.tuples(st.integers(0, 100_000), st.integers(-1, 60)), max_size=40)
+
+
+@given(_SETTLED)
+def test_receipts_that_were_saved_up_give_no_room(settled: list[tuple[int, int]]) -> None:
+    nvs = MemoryNvs()
+    steps: list[tuple[int, int]] = []  # (cursor, step)
+    proved = 0
+    for at, (step_s, lacks) in enumerate(settled):
+        cursor = 10 * at
+        trust = Trust(Store(nvs), None)  # a start loses nothing of it
+        trust.walk(step_s, cursor)
+        steps.append((cursor, step_s))
+        if lacks >= 0:
+            upto = max(0, cursor + 1 - lacks)
+            trust.seen(upto)
+            proved = max(proved, upto)
+        unseen_s = sum(step for where, step in steps if where >= proved)
+        assert trust.walked_s() >= unseen_s
+    trust = Trust(Store(nvs), None)
+    trust.seen(10 * len(settled))
+    assert trust.walked_s() == 0
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 4])
+def test_receipts_that_come_some_docks_late_never_bar_an_honest_setting(late: int) -> None:
+    # A flat battery makes each setting one of two days; the bound is 22 days.
+    trust = Trust(Store(MemoryNvs()), None)
+    for dock in range(100):
+        if dock > late:
+            trust.seen(10 * (dock - late - 1) + 1)
+        assert trust.walked_s() + 2 * 86_400 <= 22 * 86_400
+        trust.walk(2 * 86_400, 10 * dock)
+
+
+def test_a_setting_writes_one_small_entry() -> None:
+    nvs = MemoryNvs()
+    written: list[str] = []
+    keep = nvs.set_blob
+    nvs.set_blob = lambda name, value: (written.append(name), keep(name, value))[1]  # type: ignore[method-assign]
+    trust = Trust(Store(nvs), None)
+    for dock in range(3):
+        trust.walk(5, dock)
+    assert written == ["walk"] * 3 and len(nvs.values["walk"]) == 16
 
 
 def test_time_goes_on_through_a_reset_and_is_suspect_after_one_nobody_planned() -> None:

@@ -249,10 +249,12 @@ class WornFlash(NorFlash):
     """Flash in which one place takes nothing any more."""
 
     worn = (-1, -1)  # block, byte
+    page = 1  # bytes from there on
 
     def writeblocks(self, block: int, buf: bytes, offset: int = 0) -> None:
         super().writeblocks(block, buf, offset)
-        if self.worn[0] == block and offset <= self.worn[1] < offset + len(buf):
+        first = self.worn[1]
+        if self.worn[0] == block and offset < first + self.page and first < offset + len(buf):
             super().writeblocks(block, bytes(len(buf)), offset)
 
 
@@ -290,11 +292,60 @@ def test_sectors_go_21_days_of_run_time_after_they_were_full(tmp_path: Path) -> 
     assert rig.numbers() == list(range(log.RECORDS_PER_SECTOR, 4 * log.RECORDS_PER_SECTOR))
     rig.boot(True)
     assert rig.log.tail == log.SLOTS
-    # What an earlier boot wrote is older than the first sector of this one.
+
+
+@pytest.mark.parametrize("worn", [127 * 32, 100 * 32])
+def test_the_next_sector_takes_what_worn_slots_do_not(tmp_path: Path, worn: int) -> None:
+    flash = WornFlash(str(tmp_path / "log.bin"), 4)
+    flash.worn = (0, worn)
+    flash.page = 8 * 32 if worn < 127 * 32 else 32
+    rig = Rig(tmp_path / "log.bin")
+    rig.flash = flash
     rig.boot(False)
-    for n in range(2 * log.RECORDS_PER_SECTOR):
-        rig.add(n)
-    went = 0
-    while rig.log.expire(22 * day):
-        went += 1
-    assert went >= 3
+    journal = Journal(rig.log, Clock(lambda: 0, lambda a, b: 0, lambda: 0), lambda: 4000)
+    assert all(journal.mark(records.DOCK, 1, n) for n in range(200))
+    assert rig.numbers() == list(range(200))
+    assert not rig.log.fault
+    told = [readers.read_loss(record)[1:] for record in rig.records() if record[0] == records.LOSS]
+    first = worn // 32
+    assert {reason for reason, _, _ in told} == {records.LOST_UNREADABLE}
+    lost = {cursor for _, begin, end in told for cursor in range(begin, end)}
+    assert lost == set(range(first, 128))
+
+
+def test_a_block_that_does_not_erase_is_passed_over_and_told(tmp_path: Path) -> None:
+    class Stuck(NorFlash):
+        def ioctl(self, op: int, arg: int) -> int:
+            out = super().ioctl(op, arg)
+            if op == 6 and arg == 1:
+                super().writeblocks(1, b"\xfe", 77 * 32)
+            return out
+
+    rig = Rig(tmp_path / "log.bin")
+    rig.flash = Stuck(str(tmp_path / "log.bin"), 4)
+    rig.boot(False)
+    journal = Journal(rig.log, Clock(lambda: 0, lambda a, b: 0, lambda: 0), lambda: 4000)
+    for n in range(200):
+        assert journal.mark(records.DOCK, 1, n)
+        rig.log.prepare(0)
+    assert rig.numbers() == list(range(200))
+    told = [readers.read_loss(record)[1:] for record in rig.records() if record[0] == records.LOSS]
+    assert told == [(records.LOST_UNREADABLE, 128, 256)]
+
+
+def test_sectors_go_after_21_days_of_run_time_though_power_is_lost_every_day(rig: Rig) -> None:
+    """As of a band that a station resets at each dock."""
+    day = 86_400
+    for n in range(30):
+        rig.boot(False)
+        for quarter in range(96):
+            rig.log.live_on(quarter * 900)
+        for _n in range(12):
+            rig.log.ready(day)
+            rig.log.append(records.mark(records.DOCK, 1, 0, n))
+        while rig.log.expire(day):
+            pass
+    days = rig.numbers()
+    assert days[-1] == 29
+    # A sector of this ring lasts seven days.
+    assert 29 - 21 - 8 <= days[0] <= 29 - 21

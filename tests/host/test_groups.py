@@ -247,6 +247,7 @@ def test_a_station_finds_the_dock_key_of_any_generation_it_has(tmp_path: Path) -
     assert known.dock_key(1, 1, A) == handshake.dock_key(b"a" * 32, A)
     assert known.dock_key(1, 2, A) == handshake.dock_key(b"b" * 32, A)
     assert known.dock_key(1, 3, A) is None and known.dock_key(2, 1, A) is None
+    assert (known.newest(1), known.newest(2)) == (2, 0)
     path = tmp_path / "station" / "groups.json"
     assert path.stat().st_mode & 0o077 == 0
     assert "a" * 32 not in repr(known.load())

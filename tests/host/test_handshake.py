@@ -100,7 +100,7 @@ def test_hello_and_welcome_say_what_was_put_in() -> None:
     assert hello.read_hello(hello.hello(5)) == (hello.PROTOCOL, 5)
     facts = (SERIAL, 7, 2, status.PROVISIONED | status.LOCKED, 0xFFFFFFFF, bytes(16))
     assert hello.read_hello_ok(hello.hello_ok(*facts)) == facts
-    state = ("t-watch-2020", (1, 2, 3), 1, 2**32 - 1, 5, 0, 9, 4, 255, 4200, 384, 17)
+    state = ("t-watch-2020", (1, 2, 3), 1, 2**32 - 1, 5, 0, 9, 4, 255, 4200, 384, 17, 7)
     assert hello.read_welcome(hello.welcome(*state) + bytes(32)) == state
     for read in (hello.read_hello, hello.read_hello_ok, hello.read_proof, hello.read_welcome):
         with pytest.raises(ValueError):

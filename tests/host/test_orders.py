@@ -118,6 +118,74 @@ def test_a_clock_order_ends_after_a_week(server: Server) -> None:
     assert server.pending(A) == []
 
 
+def clock_set(order: bytes) -> tuple[int, int]:
+    return orders.read_clock(orders.unpack(key(A + "r"), A, order)[2])
+
+
+def test_a_clock_order_that_a_later_order_overtakes_is_made_again(
+    server: Server, tmp_path: Path
+) -> None:
+    # The band waits with it for its clock to be set; a later order that is done meanwhile voids it.
+    server.order(A, "clock")
+    span = clock_set(server.pending(A)[0])
+    server.order(A, "unlock")
+    book = BandBook(A, tmp_path)
+    book.mark(records.ORDER, NOON, orders.UNLOCK, 2)
+    server.put(book.batch())
+    assert server.opened(A) == [(3, orders.CLOCK)]
+    assert clock_set(server.pending(A)[0]) == span  # no longer than it was
+    # Not with every log that comes, but as often as it is overtaken.
+    book.clock(NOON)
+    server.put(book.batch())
+    assert server.opened(A) == [(3, orders.CLOCK)]
+    server.order(A, "unlock")
+    book.mark(records.ORDER, NOON, orders.UNLOCK, 4)
+    server.put(book.batch())
+    assert server.opened(A) == [(5, orders.CLOCK)]
+    book.mark(records.ORDER, NOON, orders.CLOCK, 5)
+    server.put(book.batch())
+    assert server.opened(A) == []
+
+
+def test_a_clock_order_that_is_over_or_replaced_is_not_made_again(
+    server: Server, tmp_path: Path
+) -> None:
+    server.order(A, "clock")
+    server.order(A, "clock")
+    book = BandBook(A, tmp_path)
+    book.mark(records.ORDER, NOON, orders.CLOCK, 2)
+    server.put(book.batch())
+    assert server.opened(A) == []
+    server.order(A, "clock")
+    server.order(A, "unlock")
+    server.now = NOW + 7 * 86_400 + 1
+    book.mark(records.ORDER, NOON, orders.UNLOCK, 4)
+    server.put(book.batch())
+    assert server.opened(A) == []
+
+
+def test_a_restored_ledger_makes_no_order_that_the_band_has_done_before(
+    server: Server, tmp_path: Path
+) -> None:
+    # The band's marks know of orders that the backup does not.
+    server.order(A, "unlock")
+    book = BandBook(A, tmp_path)
+    for number in (1, 2, 7):
+        book.mark(records.ORDER, NOON, orders.UNLOCK, number)
+    server.put(book.batch())
+    assert server.order(A, "retire").json()["number"] == 8
+    assert server.opened(A) == [(8, orders.RETIRE)]
+
+
+def test_a_made_up_mark_does_not_use_the_numbers_up(server: Server, tmp_path: Path) -> None:
+    book = BandBook(A, tmp_path)
+    for number in ((1 << 31) - 1, (1 << 32) - 1):
+        book.mark(records.ORDER, NOON, orders.UNLOCK, number)
+    server.put(book.batch())
+    assert server.order(A, "retire").json()["number"] == 1
+    assert server.opened(A) == [(1, orders.RETIRE)]
+
+
 def test_only_a_tracer_orders_and_only_a_station_fetches(server: Server) -> None:
     path = f"/v1/bands/{A}/orders"
     assert server.http.post(path, json={"kind": "unlock"}).status_code == 401
@@ -128,7 +196,9 @@ def test_only_a_tracer_orders_and_only_a_station_fetches(server: Server) -> None
     for kind in ("dock_key", "", "reboot"):
         assert server.order(A, kind).status_code == 422
     assert server.order(C, "unlock").status_code == 404
-    assert server.http.get(path, params={"after": -1}, headers=server.station).status_code == 422
+    for after in (-1, 1 << 32, 1 << 70):
+        answer = server.http.get(path, params={"after": after}, headers=server.station)
+        assert answer.status_code == 422
     assert server.pending(A) == []
 
 

@@ -150,23 +150,28 @@ def test_another_keys_update_is_not_kept(data: Path, made: Bundle, tmp_path: Pat
     assert updates.every(other) == updates.every(nobody) == updates.every(before) == []
 
 
+def find(where: Path, board: str, version: Version) -> Bundle | None:
+    """What a band gets that takes updates of the authority's first key."""
+    return updates.find(where, board, version, 1)
+
+
 def test_a_band_gets_the_newest_that_fits_it(data: Path, tmp_path: Path) -> None:
     where = tmp_path / "station"
     authority.trust(where, authority.current(data))
-    assert updates.find(where, "devkitc", (0, 1, 0)) is None
+    assert find(where, "devkitc", (0, 1, 0)) is None
     first = signed(data, (0, 2, 0))
     second = signed(data, (0, 3, 0), None, "devkitc", "xiao-s3")
     for each in (second, first):
         keep(where, tmp_path, each)
     assert updates.every(where) == [first, second]
-    assert updates.find(where, "devkitc", (0, 1, 0)) == second
-    assert updates.find(where, "t-wristband", (0, 1, 0)) == first
-    assert updates.find(where, "t-wristband", (0, 2, 0)) is None
-    assert updates.find(where, "devkitc", (0, 3, 0)) is None
+    assert find(where, "devkitc", (0, 1, 0)) == second
+    assert find(where, "t-wristband", (0, 1, 0)) == first
+    assert find(where, "t-wristband", (0, 2, 0)) is None
+    assert find(where, "devkitc", (0, 3, 0)) is None
     # One that spoils on the shelf is given to nobody.
     path = next(updates.directory(where).glob("*0.3.0*"))
     path.write_bytes(path.read_bytes()[:-1] + b"y")
-    assert updates.find(where, "devkitc", (0, 1, 0)) == first
+    assert find(where, "devkitc", (0, 1, 0)) == first
 
 
 def test_what_is_stepped_back_from_is_given_to_nobody(data: Path, tmp_path: Path) -> None:
@@ -174,11 +179,26 @@ def test_what_is_stepped_back_from_is_given_to_nobody(data: Path, tmp_path: Path
     authority.trust(where, authority.current(data))
     bad, good = signed(data, (0, 3, 0)), signed(data, (0, 2, 0), (0, 3, 0))
     keep(where, tmp_path, bad)
-    assert updates.find(where, "devkitc", (0, 2, 0)) == bad
+    assert find(where, "devkitc", (0, 2, 0)) == bad
     keep(where, tmp_path, good)
-    assert updates.find(where, "devkitc", (0, 3, 0)) == good
-    assert updates.find(where, "devkitc", (0, 1, 0)) == good
-    assert updates.find(where, "devkitc", (0, 2, 0)) is None
+    assert find(where, "devkitc", (0, 3, 0)) == good
+    assert find(where, "devkitc", (0, 1, 0)) == good
+    assert find(where, "devkitc", (0, 2, 0)) is None
+
+
+def test_one_version_signed_with_two_keys_is_kept_twice_and_each_band_gets_its_own(
+    tmp_path: Path,
+) -> None:
+    both, where = tmp_path / "authority", tmp_path / "station"
+    for _ in range(2):
+        authority.make(both, PASSPHRASE)
+        authority.trust(where, authority.current(both))
+        keep(where, tmp_path, signed(both, (0, 9, 0)))
+    assert [each.number for each in updates.every(where)] == [1, 2]
+    for signer in (1, 2):
+        found = updates.find(where, "devkitc", (0, 1, 0), signer)
+        assert found is not None and found.number == signer
+    assert updates.find(where, "devkitc", (0, 1, 0), 0) is None
 
 
 def test_the_commands_make_show_and_keep_an_update(data: Path, tmp_path: Path) -> None:

@@ -255,6 +255,103 @@ def test_hostile_records_are_refused_and_change_nothing(tmp_path: Path) -> None:
     assert server.http.put("/v1/stations/st/records/" + "0" * 64, content=good).status_code == 401
 
 
+def sealed_text(kind: Kind, text: bytes) -> bytes:
+    """Any text sealed as a record: whoever knows the public key can make it."""
+    head = seal._MAGIC + bytes((seal._FORMAT, kind, 1))
+    return head + seal._SUITE.encrypt(text, PRIVATE.public_key(), info=seal._LABELS[kind] + head)
+
+
+_PERSON = '{"serial":"%s","number":%s,"name":%s}'
+_NONSENSE = {
+    "a number above all": (Kind.PERSON, _PERSON % (A, "1e400", '"x"')),
+    "a number of 70 bits": (Kind.PERSON, _PERSON % (A, 1 << 70, '"x"')),
+    "a number below 0": (Kind.PERSON, _PERSON % (A, -1, '"x"')),
+    "a number that is none": (Kind.PERSON, _PERSON % (A, "true", '"x"')),
+    "half a character": (Kind.PERSON, _PERSON % ("\\ud800", 1, '"x"')),
+    "half a character in a name": (Kind.PERSON, _PERSON % (A, 1, '"\\ud800"')),
+    "half a character in a list": (Kind.PERSON, _PERSON % (A, 1, '[{"a":"\\udfff"}]')),
+    "a name that is no number": (Kind.PERSON, _PERSON % (A, 1, "NaN")),
+    "no end": (Kind.PERSON, "[" * 16_000),
+    "nested without end": (Kind.PERSON, _PERSON % (A, 1, "[" * 900 + "]" * 900)),
+    "a time of 70 bits": (
+        Kind.EVENT,
+        json.dumps({"serial": A, "number": 1, "event": "lost", "utc_s": 1 << 70}),
+    ),
+    "a serial that is a list": (
+        Kind.EVENT,
+        json.dumps({"serial": A, "number": 1, "event": "lost", "utc_s": 1, "new_serial": [1]}),
+    ),
+    "a board that is an object": (Kind.ENROLMENT, json.dumps(enrolment(B, board={"a": 1}))),
+    "a day of 70 bits": (Kind.ENROLMENT, json.dumps(enrolment(B, base_day=1 << 70))),
+    "a day long past": (Kind.ENROLMENT, json.dumps(enrolment(B, base_day=DAY - 20_000_000))),
+    "a day before all bands": (Kind.ENROLMENT, json.dumps(enrolment(B, base_day=20_453))),
+    "a day to come": (Kind.ENROLMENT, json.dumps(enrolment(B, base_day=DAY + 4))),
+    "a group of 70 bits": (Kind.ENROLMENT, json.dumps(enrolment(B, group=1 << 70))),
+    "a format to come": (Kind.ENROLMENT, json.dumps(enrolment(B, log_format=7))),
+    "a key that is a number": (Kind.ENROLMENT, json.dumps(enrolment(B, base_key=7))),
+}
+
+
+@pytest.mark.parametrize("what", _NONSENSE)
+def test_no_sealed_nonsense_stops_the_server_or_its_next_start(tmp_path: Path, what: str) -> None:
+    kind, text = _NONSENSE[what]
+    nonsense = sealed_text(kind, text.encode())
+    good = seal.seal(PUBLIC, Kind.ENROLMENT, enrolment(A))
+    locked = Server(tmp_path / "s", unlocked=False)
+    assert locked.record(nonsense) == 202 and locked.record(good) == 202
+    server = Server(tmp_path / "s", unlocked=True)  # works in what has waited
+    assert server.record(nonsense) == 422
+    assert server.record(good) == 200
+    assert server.http.get(f"/v1/bands/{A}/people", headers=server.tracer).json() == []
+    span = {"from": "2026-11-03", "to": "2026-11-03"}
+    for serial, status in ((A, 200), (B, 404)):
+        answer = server.http.get(f"/v1/traces/{serial}", params=span, headers=server.tracer)
+        assert answer.status_code == status
+
+
+def test_a_poisoned_record_that_an_older_program_took_is_shown_to_nobody(tmp_path: Path) -> None:
+    from sqlalchemy import update
+
+    from zoneband.server import ledger
+
+    server = Server(tmp_path / "s", unlocked=True)
+    server.record(seal.seal(PUBLIC, Kind.ENROLMENT, enrolment(A)))
+    poison = sealed_text(Kind.PERSON, (_PERSON % (A, 1, '"\\ud800"')).encode())
+    assert server.record(poison) == 422
+    with ledger.open_ledger(tmp_path / "s").begin() as db:
+        db.execute(update(ledger.sealed).values(state="opened", serial=A, number=1))
+    again = Server(tmp_path / "s", unlocked=True)
+    assert again.http.get(f"/v1/bands/{A}/people", headers=again.tracer).json() == []
+
+
+def test_a_record_that_the_disk_spoilt_holds_up_no_other(tmp_path: Path) -> None:
+    locked = Server(tmp_path / "s", unlocked=False)
+    records = [seal.seal(PUBLIC, Kind.ENROLMENT, enrolment(serial)) for serial in (A, B)]
+    for data in records:
+        assert locked.record(data) == 202
+    (tmp_path / "s" / "sealed" / hashlib.sha256(records[0]).hexdigest()).unlink()
+    unlocked = Server(tmp_path / "s", unlocked=True)
+    bands = unlocked.http.get("/v1/bands", headers=unlocked.tracer).json()
+    assert [band["serial"] for band in bands] == [B]
+
+
+def test_an_enrolment_that_came_first_with_other_keys_is_told(tmp_path: Path) -> None:
+    # A station can enrol a serial that it reads off a band, with keys of its own. The genuine
+    # enrolment is refused then, and the band's state says so.
+    server = Server(tmp_path / "s", unlocked=True)
+    first = seal.seal(PUBLIC, Kind.ENROLMENT, enrolment(A, base_key="11" * 32))
+    assert server.record(first) == 201
+
+    def refused() -> int:
+        answer = server.http.get(f"/v1/bands/{A}", headers=server.tracer)
+        return answer.json()["enrolments_refused"]
+
+    assert refused() == 0
+    for _ in range(2):
+        assert server.record(seal.seal(PUBLIC, Kind.ENROLMENT, enrolment(A))) == 409
+    assert refused() == 2
+
+
 def test_a_trace_names_the_wearer_of_the_time_and_a_replacement_is_carried_over(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,7 @@
 """The tracing server: takes logs once, in any order, from anybody, and loses none."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from zoneband import batch as batches
 from zoneband import seal
 from zoneband.errors import UserError
 from zoneband.seal import Kind, PublicKey
-from zoneband.server import ledger
+from zoneband.server import app, ledger, tracing_server
 from zoneband.server.app import make_app, moment
+from zoneband.tracing.query import evidence
 from zoneband.wire import records
 
 
@@ -229,6 +231,65 @@ def test_tokens_open_only_their_own_doors(bench: Bench) -> None:
     assert bench.enrol("not a serial") == 422
 
 
+@pytest.mark.parametrize("left", ["", "ab", " \n", "\xff" * 70, "\0" * 70, "0123456789abcde"])
+def test_a_code_that_a_cut_left_short_lets_nobody_in(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "server"
+    path.mkdir()
+    for name in ("registration-code", "tracer-token"):
+        (path / name).write_bytes(left.encode("latin-1"))
+    bench = Bench(path)
+    away = TestClient(bench.http.app, client=("203.0.113.9", 1))
+    for code in ({}, {"code": ""}, {"code": left.strip()}, {"code": "mã số"}):
+        assert away.post("/v1/stations", json={"name": "x", **code}).status_code == 403
+    code = (path / "registration-code").read_text()
+    assert len(code) == 16
+    assert away.post("/v1/stations", json={"name": "x", "code": code}).status_code == 201
+    assert len((path / "tracer-token").read_text()) == 64
+    for name in ("registration-code", "tracer-token"):
+        assert (path / name).stat().st_mode & 0o777 == 0o600
+    # And it stays.
+    Bench(path)
+    assert (path / "registration-code").read_text() == code
+
+
+def test_an_empty_code_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = tracing_server.TracingServer(tmp_path)
+    server.code = ""
+    monkeypatch.setattr(app, "TracingServer", lambda *_args, **_more: server)
+    away = TestClient(make_app(tmp_path), client=("203.0.113.9", 1))
+    assert away.post("/v1/stations", json={"name": "x"}).status_code == 403
+    assert away.post("/v1/stations", json={"name": "x", "code": ""}).status_code == 403
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 32, 1 << 70, "x"])
+def test_no_number_in_a_question_is_too_large(bench: Bench, value: Any) -> None:
+    receipt = f"/v1/bands/{A}/receipt"
+    for asked in ({"log_id": value, "first": 0}, {"log_id": 0, "first": value}):
+        assert bench.http.get(receipt, params=asked, headers=bench.station).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        ("2026-01-01", "9999-12-31"),
+        ("0001-01-01T00:00:00+14:00", "2026-01-01"),
+        ("2026-01-01", "10000-01-01"),
+    ],
+)
+def test_no_day_in_a_question_is_too_far(bench: Bench, span: tuple[str, str]) -> None:
+    asked = dict(zip(("from", "to"), span, strict=True))
+    answer = bench.http.get(f"/v1/traces/{A}", params=asked, headers=bench.tracer)
+    assert answer.status_code == 400
+
+
+def test_a_batch_whose_names_are_no_text_is_refused(bench: Bench, tmp_path: Path) -> None:
+    data = BandBook(A, tmp_path).batch(board="BOARD")
+    assert bench.put(data.replace(b'"BOARD"', b'"\\ud800"')).status_code == 400
+    for name in ("serial", "firmware", "station"):
+        data = BandBook(A, tmp_path).batch(**{name: "X" * 6})
+        assert bench.put(data.replace(b'"XXXXXX"', b'"\\udfff"')).status_code == 400
+
+
 def test_a_ledger_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     engine = ledger.open_ledger(tmp_path)
     with engine.begin() as db:
@@ -300,6 +361,41 @@ def test_many_small_batches_become_few_files(bench: Bench, tmp_path: Path) -> No
         named = list(db.execute(text("SELECT path FROM segments")).scalars())
     assert len(named) < 16
     assert len(list(folder.glob("*.parquet"))) >= len(named)
+
+
+def test_a_query_still_reads_what_a_merge_has_replaced(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A trace has its list of files when many batches and two sweeps come between.
+    a = BandBook(A, tmp_path)
+
+    def sends(count: int) -> None:
+        for _ in range(count):
+            a.met(B, NOON + a.log.head * 300 % 36_000, 5, -66)
+            assert bench.put(a.batch()).status_code == 201
+
+    sends(15)
+    folder = tmp_path / "server" / "encounters"
+    for path in folder.glob("day=*/*"):
+        os.utime(path, (1, 1))
+    swept: list[int] = []
+
+    def read(files: list[str], *span: int) -> Any:
+        if not swept:
+            monkeypatch.setattr(tracing_server, "_SWEEP_S", 0.0)
+            sends(1)
+            swept.append(len(list(folder.glob("day=*/*"))))
+            monkeypatch.setattr(tracing_server, "_SWEEP_S", 600.0)
+        return evidence(files, *span)
+
+    monkeypatch.setattr(tracing_server, "evidence", read)
+    assert bench.trace(A)[B]["records"] == 15
+    assert swept == [17]  # the old ones beside the one that they are merged into
+    # By and by they go.
+    monkeypatch.setattr(tracing_server, "_SWEEP_S", 0.0)
+    sends(3)
+    assert len(list(folder.glob("day=*/*"))) < 15
+    assert bench.trace(A)[B]["records"] == 19
 
 
 def test_every_endpoint_says_what_it_does(bench: Bench) -> None:

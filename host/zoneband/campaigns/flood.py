@@ -96,7 +96,7 @@ def run(
     heard_s: dict[str, int] = defaultdict(int)
     reported = 0
     for line in truth.splitlines():
-        record = bytes.fromhex(line.split()[1])
+        record = bytes.fromhex(line.split()[2])
         if record[0] == records.ENCOUNTER:
             rid, _, duration_s, *_rest = readers.read_encounter(record)
             heard_s[rid.hex()] += duration_s

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from zoneband import batch as batches
 from zoneband.batch import BatchHeader
 from zoneband.campaigns.life import START, Life
-from zoneband.campaigns.tally import Tally
+from zoneband.campaigns.tally import Tally, Verdict
 from zoneband.campaigns.workers import each_in_turn
 from zoneband.dock.greeting import Greeting, Impostor, NoBand, Refused
 from zoneband.dock.link import Link, LinkLost
@@ -237,8 +237,13 @@ def order_out_of_turn(attack: _Attack) -> bool:
     life = attack.life
     number = orders.number_of(attack.old_order)
     older = orders.pack(life.receipt_key, life.serial, number - 1, orders.UNLOCK)
-    old = attack.old_order
-    return any(_order(attack, each, messages.OLD_ORDER) for each in (old, older))
+    with attack.session() as (session, _):
+        was = session.greet(_PATIENCE_S).flags
+        # The last one again: its answer might have been lost, so it is called done, and is not.
+        session.order(attack.old_order)
+        if session.greet(_PATIENCE_S).flags != was:
+            return True
+    return _order(attack, older, messages.OLD_ORDER)
 
 
 # --- updates -------------------------------------------------------------------------------------
@@ -363,15 +368,22 @@ def run(
         compiled = solo.compile_all(root / "compiled", changes)
         first = tally.rounds
 
-        def one(number: int) -> list[str]:
+        def one(number: int) -> tuple[list[str], Verdict | None]:
             return _round(root / str(number), compiled, number, tally.seed, only)
 
-        for number, passed in enumerate(each_in_turn(one, range(first, first + rounds)), first):
+        for number, done in enumerate(each_in_turn(one, range(first, first + rounds)), first):
+            passed, verdict = done
             tally.count(1, accepted_forgeries=len(passed))
+            if verdict is not None:
+                tally.count(0, lost=verdict.lost, bricked=verdict.bricked)
+                tally.witness(verdict.truth, verdict.result)
             told(f"{number:5d}  {'✗ ' + ', '.join(passed) if passed else '✓'}")
 
 
-def _round(where: Path, compiled: solo.Compiled, number: int, seed: int, only: str) -> list[str]:
+def _round(
+    where: Path, compiled: solo.Compiled, number: int, seed: int, only: str
+) -> tuple[list[str], Verdict | None]:
+    # What was accepted, and what the band and its log came to meanwhile.
     life = Life(where, compiled, number, seed, keys.SIGNER, _PERIOD_MS)
     try:
         life.log(90)
@@ -382,17 +394,18 @@ def _round(where: Path, compiled: solo.Compiled, number: int, seed: int, only: s
                 attack = _Attack(life, cable)
                 _honest_session(attack)
                 passed = [name for name in names if FORGERIES[name](attack)]
+        verdict = None
         if not only:
-            life.dock()
+            verdict = life.judge()
             marks = {
                 readers.read_mark(record)[2]
                 for record in life.held().values()
                 if record[0] == records.REFUSAL
             }
             passed += [f"not told: {what}" for what in sorted(_TOLD - marks)]
-        return passed + [f"crash: {crash[-300:]}" for crash in life.crashes]
+        return passed + [f"crash: {crash[-300:]}" for crash in life.crashes], verdict
     except (LinkLost, NoBand) as error:
-        return [f"no band: {error} {life.crashes}"]
+        return [f"no band: {error} {life.crashes}"], None
     finally:
         life.close()
 

@@ -17,13 +17,15 @@ from zoneband import seal
 from zoneband.batch import BatchHeader
 from zoneband.campaigns.tally import Tally
 from zoneband.campaigns.workers import each_in_turn
+from zoneband.server.brought import split
 from zoneband.server.opener import Opener
-from zoneband.server.parse import parse
+from zoneband.server.parse import judge, parse
 from zoneband.sim import keys, solo
 from zoneband.sim.band import Provision
 from zoneband.wire import bundle, frames, handshake, hello, log, messages, orders, readers, records
 
 SLOW_S = 1.0
+_Target = Callable[[random.Random], Callable[[], None]]
 _HEAP = "132wK"  # a band's, and room for the targets' own lines
 _START = 1_793_682_000
 _SERIAL = "ZB-0000-0000"
@@ -158,15 +160,17 @@ def _orders(rng: random.Random) -> Callable[[], None]:
 
 
 class _Logs:
-    # Sealed sectors of a band, damaged, into the server's own reader.
+    # Sealed sectors of a band, damaged, into the server's own reader: alone, and with what an
+    # honest station brought of them.
     def __init__(self, slots: bytes, receipt_key: bytes, known: set[bytes]) -> None:
         self._slots = slots
         self._known = known
+        self._whole = split([(0, slots)])
         self._opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, _SERIAL, receipt_key)
 
     def __call__(self, rng: random.Random) -> Callable[[], None]:
         size = log.SLOT_BYTES
-        slots = damage(rng, self._slots)
+        slots = damage(rng, self._slots)[: batches.MAX_BYTES // 2]
         slots = slots[: len(slots) // size * size] or bytes(size)
         header = BatchHeader(
             _SERIAL, "virtual", "0.1.0", "st", _log_id(self._slots), 0, 0, len(slots) // size,
@@ -178,6 +182,14 @@ class _Logs:
         def work() -> None:
             found = parse(batches.unpack(data), self._opener)
             assert {placed.record for placed in found.records} <= self._known
+            brought = split(batches.unpack(data).chunks)
+            read: set[bytes] = set()
+            for number, whole in self._whole.items():
+                sources = [brought[number], whole] if number in brought else [whole]
+                last = number == max(self._whole)
+                both = judge(_log_id(self._slots), number, sources, self._opener, last=last)
+                read |= {placed.record for placed in both.records}
+            assert read == self._known
 
         return work
 
@@ -188,9 +200,7 @@ def _log_id(slots: bytes) -> int:
     return head[2]
 
 
-def _on_host(
-    name: str, make: Callable[[random.Random], Callable[[], None]], seed: str, seconds: float
-) -> Found:
+def _on_host(name: str, make: _Target, seed: str, seconds: float) -> Found:
     rng = random.Random(f"zoneband fuzz {seed} {name}")
     found = Found(name)
     until = time.monotonic() + seconds
@@ -265,7 +275,7 @@ print(inputs, slow)
 """
 # A whole band on whose line only a made-up station speaks: before its proof, and with the key.
 _VM_SESSION = """
-import crowd
+import crowd, time
 crowd.install(lambda window, now_s: ())
 from band import cable, modules, run
 from band.session import Session
@@ -283,6 +293,7 @@ class Line:
         if self.queue:
             return self.queue.pop(0)
         if self.count > 12:
+            time.sleep_ms(timeout_ms)
             return b""
         self.count += 1
         message = damage(seeds[draw(len(seeds))])
@@ -378,6 +389,12 @@ while more():
     timed(one)
 print(inputs, slow)
 """
+_HOSTS: dict[str, _Target] = {
+    "frames": _frames,
+    "messages": _messages,
+    "channel": _channel,
+    "orders": _orders,
+}
 _IN_VM = {"vm_frames": _VM_FRAMES, "vm_session": _VM_SESSION, "vm_sectors": _VM_SECTORS}
 
 
@@ -419,7 +436,9 @@ def run(
     with tempfile.TemporaryDirectory(prefix="zoneband-fuzz") as folder:
         root = Path(folder)
         compiled = solo.compile_all(root / "compiled", changes)
-        hosts = _hosts(root, compiled)
+        log_ = _Log(root, compiled)
+        truth = log_.read()
+        hosts: dict[str, _Target] = _HOSTS | {"logs": _Logs(log_.slots, bytes(32), set(truth))}
         jobs = [
             (number, name)
             for number in range(tally.rounds, tally.rounds + rounds)
@@ -438,30 +457,29 @@ def run(
             tally.count(0, crashes=found.crashes, hung=found.hung)
             mark = f"✗ {found.first}" if found.crashes or found.hung else "✓"
             told(f"{found.name:12} {found.inputs:9,d}  {mark}")
+        for _ in range(rounds):
+            # A band's log before, and as it is read after all of that.
+            tally.witness(b"".join(sorted(truth)), b"".join(sorted(log_.read())))
         tally.count(rounds)
 
 
-def _hosts(
-    root: Path, compiled: solo.Compiled
-) -> dict[str, Callable[[random.Random], Callable[[], None]]]:
-    band = _band(root, "seed", compiled)
-    image = band.path("bandlog.bin").read_bytes()
-    opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, _SERIAL, bytes(32))
-    slots = b"".join(_written(image))
-    header = BatchHeader(
-        _SERIAL, "virtual", "0.1.0", "st", _log_id(slots), 0, 0, len(slots) // 32,
-        1, 0, 0, _START, 0, 5, True, 1, 3900,
-    )  # fmt: skip
-    whole = parse(batches.unpack(batches.pack(header, [(0, slots)])), opener)
-    known = {placed.record for placed in whole.records}
-    assert len(known) > 150
-    return {
-        "frames": _frames,
-        "messages": _messages,
-        "channel": _channel,
-        "orders": _orders,
-        "logs": _Logs(slots, bytes(32), known),
-    }
+class _Log:
+    """A band's sealed log, and the server's reading of it."""
+
+    def __init__(self, root: Path, compiled: solo.Compiled) -> None:
+        image = _band(root, "seed", compiled).path("bandlog.bin").read_bytes()
+        self.slots = b"".join(_written(image))
+
+    def read(self) -> list[bytes]:
+        opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, _SERIAL, bytes(32))
+        header = BatchHeader(
+            _SERIAL, "virtual", "0.1.0", "st", _log_id(self.slots), 0, 0, len(self.slots) // 32,
+            1, 0, 0, _START, 0, 5, True, 1, 3900,
+        )  # fmt: skip
+        data = batches.pack(header, [(0, self.slots)])
+        found = [placed.record for placed in parse(batches.unpack(data), opener).records]
+        assert len(found) > 150
+        return found
 
 
 def _written(image: bytes) -> Iterator[bytes]:

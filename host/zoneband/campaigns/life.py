@@ -32,6 +32,8 @@ RESTART = 30  # and one whose band called machine.reset()
 _PATIENCE_S = 120.0
 _END_S, _UPDATE_END_S = 0.5, 10.0
 _HEAP = "116wK"  # a band's, and room for the neighbours and the witness
+Place = tuple[int, int]
+"""Log id and cursor of a record."""
 _making = threading.Lock()  # a ledger is made by one thread at a time
 
 # Started as the loader does, which counts the starts of an update on trial; but what goes wrong
@@ -114,6 +116,7 @@ class Life:
         self.crashes: list[str] = []
         self.cuts: list[int] = []  # virtual times
         self.restarts = 0  # by the band itself
+        self.retired = False  # it was ordered to have no IDs any more
         self._taken = 0
 
     def close(self) -> None:
@@ -206,7 +209,7 @@ class Life:
                 deliver=self.deliver,
                 utc=self.utc,
                 fetch_orders=self._fetch_orders,
-                find_update=lambda board, version: bundle,
+                find_update=lambda band: bundle,
             ).run()
             cable.unplug()
             try:
@@ -255,55 +258,57 @@ class Life:
 
     # --- the end --------------------------------------------------------------------------------
 
-    def truth(self) -> dict[int, bytes]:
-        """Cursor to record of all that the band has acknowledged."""
-        found: dict[int, bytes] = {}
+    def truth(self) -> dict[Place, list[bytes]]:
+        """What the band has acknowledged, by its place; a place that it used twice has two."""
+        found: dict[Place, list[bytes]] = {}
         path = self._where / "band" / "truth"
         for line in path.read_text().splitlines() if path.exists() else ():
-            cursor, _, record = line.partition(" ")
-            if len(record) == 48:
-                found[int(cursor)] = bytes.fromhex(record)
+            words = line.split(" ")
+            if len(words) == 3 and len(words[2]) == 48:
+                place = int(words[0]), int(words[1])
+                found.setdefault(place, []).append(bytes.fromhex(words[2]))
         return found
 
-    def held(self) -> dict[int, bytes]:
-        """Cursor to record of all that the server can read in what it was sent."""
+    def held(self) -> dict[Place, bytes]:
+        """Record by place of all that the server can read in what it was sent."""
         opener = Opener({keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, self.serial, self.receipt_key)
         # A log as one: what a bad line took of one batch, a key group maybe, another brought.
         logs: dict[int, list[batches.Batch]] = {}
         for path in sorted((self._where / "server" / "batches").iterdir()):
             batch = batches.unpack(path.read_bytes())
             logs.setdefault(batch.header.log_id, []).append(batch)
-        found: dict[int, bytes] = {}
-        for kept in logs.values():
+        found: dict[Place, bytes] = {}
+        for log_id, kept in logs.items():
             chunks = tuple(chunk for batch in kept for chunk in batch.chunks)
             for placed in parse(batches.Batch(kept[0].header, chunks), opener).records:
-                found[placed.sector * 128 + placed.slot] = placed.record
+                found[log_id, placed.sector * 128 + placed.slot] = placed.record
         return found
 
     def judge(self) -> Verdict:
         """Dock it twice with all well, and hold what the server then has against the truth."""
-        outcomes = [self.dock().outcome for _ in range(2)]
+        outcomes = [self.dock().outcome]
+        # What it writes from here on, the last dock's marks, may still be in its flash at the end.
+        truth = self.truth()
+        outcomes.append(self.dock().outcome)
         self.deliver()
         held = self.held()
-        # What it wrote after its last pull, the clock's setting above all, is still in its flash.
         state = self.server.band_state(self.serial)
-        logs = [each["log_id"] for each in state["logs"]]
-        end = self.spool.cursor(self.serial, logs[0]) if logs else 0
-        truth = {cursor: record for cursor, record in self.truth().items() if cursor < end}
         wrong = sum(
             each[kind] for each in state["logs"] for kind in ("altered", "missing", "foreign")
         )
         ids = self._has_ids()
-        lost = [cursor for cursor, record in truth.items() if held.get(cursor) != record]
-        said = f"outcomes {outcomes}, ids {ids}, end {end}, lost {lost}, taken {self._taken}"
+        lost = [place for place, made in truth.items() if made != [held.get(place)]]
+        if len(truth) <= len(self.cuts):
+            lost.append((0, 0))  # it hardly writes at all
+        said = f"outcomes {outcomes}, ids {ids}, lost {len(lost)}: {lost[:20]}, taken {self._taken}"
         said += "".join(f"\n{each}" for each in state["logs"])
         return Verdict(
             lost=len(lost),
             doubled=abs(self._taken - len(held)),
             unreadable=wrong,
-            bricked=int(outcomes[-1] != Outcome.DONE.value or not ids),
-            truth=_lines(truth),
-            result=_lines(held),
+            bricked=int(outcomes[-1] != Outcome.DONE.value or ids == self.retired),
+            truth=_lines({place: b"".join(made) for place, made in truth.items()}),
+            result=_lines({place: record for place, record in held.items() if place in truth}),
             said=said,
         )
 
@@ -325,5 +330,5 @@ def _id_at(base_day: int, key: bytes, utc_s: int) -> bytes:
     return bluezone.day_ids(key)[bluezone.slot_at(utc_s)]
 
 
-def _lines(records: dict[int, bytes]) -> bytes:
-    return "".join(f"{cursor} {records[cursor].hex()}\n" for cursor in sorted(records)).encode()
+def _lines(records: dict[Place, bytes]) -> bytes:
+    return "".join(f"{at[0]} {at[1]} {records[at].hex()}\n" for at in sorted(records)).encode()

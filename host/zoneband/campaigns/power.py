@@ -20,7 +20,9 @@ _POWER_UPS, FIRST_POWER_UPS = 10, 1000
 # Bytes that the power lasts for: an hour of logging programs about as many, a dock a few, a new
 # version until it is settled fewer still.
 _LOG_BYTES, _DOCK_BYTES, _TRIAL_BYTES = 16_000, 2_500, 1_500
+_RETIRE_BYTES = 12_000  # two erases among them
 _BURSTS, _TRIES = 240, 20
+RETIRE_SHARE, _RETIRE_CUTS = 0.3, 3
 _DOCK_SHARE, _ORDER_SHARE, _RESET_SHARE = 0.25, 0.3, 0.4
 _UPDATE_SHARE, _OVERTAKEN_SHARE = 0.15, 0.2
 
@@ -42,13 +44,16 @@ def _live(tally: Tally, life: Life, compiled: solo.Compiled, cuts: int) -> None:
     releases = Releases(compiled)
     for _cut in range(cuts):
         if not _one(life, releases):
+            tally.count(0, bricked=1)
             break
+        tally.count(1)
     whole = cuts == CUTS_PER_BAND
     for _on in range(FIRST_POWER_UPS if whole and life.number == 0 else _POWER_UPS):
         life.log(0, script=START_ONLY)
         life.now_us += 5_000_000
         life.power_lost()
-    tally.count(cuts)
+    if life.rng.random() < RETIRE_SHARE:
+        _retire(life)
 
 
 def _one(life: Life, releases: Releases) -> bool:
@@ -73,6 +78,15 @@ def _one(life: Life, releases: Releases) -> bool:
         if len(life.cuts) > cuts:
             return True
     return False
+
+
+def _retire(life: Life) -> None:
+    # At the end of its life; what it holds can still be pulled.
+    life.server.orders.make(life.serial, "retire")
+    life.retired = True
+    for _ in range(_RETIRE_CUTS):
+        life.dock(cut=life.rng.randrange(1, _RETIRE_BYTES))
+        _start_anew(life, life.rng)
 
 
 def _update(life: Life, releases: Releases) -> None:

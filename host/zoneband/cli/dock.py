@@ -17,12 +17,13 @@ from zoneband import station as stations
 from zoneband import updates
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.dock import ports
-from zoneband.dock.greeting import Hello
+from zoneband.dock.greeting import Greeting, Hello
 from zoneband.dock.job import DockJob, DockResult, Outcome
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
+from zoneband.release import Bundle
 from zoneband.sender import Sender
 from zoneband.spool import Spool
 from zoneband.upload import Uploader
@@ -105,8 +106,9 @@ class Station:
             baud=self._baud,
             inventory=self._inventory,
             fetch_orders=self._fetch_orders,
-            find_update=lambda board, version: updates.find(self._data, board, version),
+            find_update=self._find_update,
             updating=line.updating,
+            newest_key=self._groups.newest,
         )
         time.sleep(ports.SETTLE_S)
         line.result = job.run()
@@ -118,6 +120,9 @@ class Station:
             self._sender.need_keys()
             key = self._groups.of_band(band)
         return key
+
+    def _find_update(self, band: Greeting) -> Bundle | None:
+        return updates.find(self._data, band.board, band.firmware, band.signer)
 
     def _fetch_orders(self, serial: str, after: int) -> None:
         if self._sender is not None:
@@ -232,10 +237,11 @@ def _finish(station: Station, as_json: bool) -> None:
         print(json.dumps([result.as_json() for result in results]))
     elif station.problem:
         Console(stderr=True).print(station.problem)
-    good = sum(result.outcome == Outcome.DONE.value for result in results)
-    if good == len(results):
+    outcomes = [result.outcome for result in results]
+    good = outcomes.count(Outcome.DONE.value)
+    if good == len(station.lines):
         return
     if good:
         raise typer.Exit(ExitCode.PARTLY)
-    none = all(result.outcome == Outcome.NO_BAND.value for result in results)
+    none = outcomes.count(Outcome.NO_BAND.value) == len(station.lines)
     raise typer.Exit(ExitCode.NOTHING if none else ExitCode.REFUSED)

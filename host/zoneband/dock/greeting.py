@@ -15,11 +15,12 @@ class NotProvisioned(Exception):
 
 
 class NoKey(Exception):
-    """The band is of a group (its number) whose key is not here."""
+    """The band is of a group (its number) whose key of this generation is not here."""
 
-    def __init__(self, group: int, serial: str) -> None:
-        super().__init__(group)
+    def __init__(self, group: int, generation: int, serial: str) -> None:
+        super().__init__(group, generation)
         self.group = group
+        self.generation = generation
         self.serial = serial
 
 
@@ -78,6 +79,7 @@ class Greeting:
     battery_mv: int
     sectors: int
     order: int
+    signer: int
 
     @property
     def fill_percent(self) -> int:

@@ -21,13 +21,15 @@ from zoneband.dock.greeting import (
     Refused,
 )
 from zoneband.dock.link import REPL_BAUD, Link, LinkLost
+from zoneband.dock.orders import carry
+from zoneband.dock.refusals import no_key, refusal
 from zoneband.dock.session import BandSession, Chunks, ClockPair
 from zoneband.dock.update import offer
 from zoneband.errors import UserError
 from zoneband.handout import at_dock
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
-from zoneband.release import Bundle, Version
+from zoneband.release import Bundle
 from zoneband.spool import Spool
 from zoneband.wire import log, messages, records, status
 
@@ -45,6 +47,7 @@ class Outcome(Enum):
     BROKEN_OFF = "broken_off"
     REFUSED = "refused"
     NO_ROOM = "no_room"
+    FAILED = "failed"
 
 
 @dataclass
@@ -92,16 +95,18 @@ class DockJob:
         utc: Callable[[], float] = time.time,
         inventory: Inventory | None = None,
         fetch_orders: Callable[[str, int], None] = lambda serial, after: None,
-        find_update: Callable[[str, Version], Bundle | None] = lambda board, version: None,
+        find_update: Callable[[Greeting], Bundle | None] = lambda band: None,
         updating: Callable[[str, str, float], None] = lambda serial, version, share: None,
+        newest_key: Callable[[int], int] = lambda group: 0,
     ) -> None:
         """vouched: the station's clock may set the band's; keys: dock keys of bands; deliver:
         uploads what waits, so that the receipt can go back in this dock; fetch_orders: brings a
         band's orders after a number into the spool, where the server can be reached; state: (state,
         issue number) to put the band in; baud: speed that the session moves to, where the band can;
         inventory: remembers the band, and says what it is to become, unless state does;
-        find_update: the update for a board and the version it has; updating: called with serial,
-        version and the share that the band has of it."""
+        find_update: the update for a band; updating: called with serial, version and the share that
+        the band has of it; newest_key: generation of a group's newest key that is here, 0 for
+        none."""
         self._port = port
         self._spool = spool
         self._station = station
@@ -110,6 +115,7 @@ class DockJob:
         self._fetch_orders = fetch_orders
         self._find_update = find_update
         self._updating = updating
+        self._newest_key = newest_key
         self._progress = progress or (lambda serial, here, total: None)
         self._deliver = deliver
         self._state = state
@@ -123,10 +129,20 @@ class DockJob:
         """Dock; every way it can end is an outcome, none an exception."""
         result = DockResult(self._port, Outcome.NO_BAND.value, "")
         try:
+            self._run(result)
+        except Exception as error:  # a thread of its own: nobody else would tell
+            result.outcome = Outcome.FAILED.value
+            result.message = _("Docking failed: {error}. Tell the engineers.").format(
+                error=f"{type(error).__name__} {error}"
+            )
+        return result
+
+    def _run(self, result: DockResult) -> None:
+        try:
             link = Link(self._port)
         except LinkLost:
             result.message = _("This port cannot be opened. Is another program using it?")
-            return result
+            return
         session = BandSession(link, self._keys, self._utc)
         try:
             self._dock(session, result)
@@ -135,10 +151,7 @@ class DockJob:
             result.message = _("This band has no keys yet. Flash it again.")
         except NoKey as error:
             result.outcome, result.serial = Outcome.NO_KEY.value, error.serial
-            result.message = _(
-                "This band belongs to another group (number {group}): this station has no key for "
-                "it. Ask the authority to add the group here."
-            ).format(group=error.group)
+            result.message = no_key(error, self._newest_key(error.group))
         except Impostor:
             result.outcome = Outcome.REFUSED.value
             result.message = _("This device only claims to be a band. Put it aside.")
@@ -146,7 +159,7 @@ class DockJob:
             result.message = _("No band answers here. Is this the right device?")
         except Refused as refused:
             result.outcome = Outcome.REFUSED.value
-            result.message = _refusal(refused.reason)
+            result.message = refusal(refused.reason)
             _complain(session)
         except LinkLost:
             result.outcome = Outcome.BROKEN_OFF.value
@@ -158,7 +171,6 @@ class DockJob:
         finally:
             result.slots, result.batches = self._slots, self._batches
             link.close()
-        return result
 
     def _dock(self, session: BandSession, result: DockResult) -> None:
         band = session.greet()
@@ -171,13 +183,15 @@ class DockJob:
         if self._deliver is not None:
             self._deliver()
         result.receipted = self._receipt(session, band)
+        faulty = bool(band.flags & status.LOG_FAULT)
+        if self._vouched and not faulty:
+            self._set_clock(session, pair, result)
+        self._carry_orders(session, band, pair, result)
+        if faulty:
+            raise Refused(messages.FLASH_FAULT)
+        if result.orders:
+            band = session.greet()  # what it is now
         if self._vouched:
-            result.clock_set = self._set_clock(session, pair)
-        result.orders = self._carry_orders(session, band, result)
-        if self._vouched:
-            # An order may have allowed what was refused before.
-            if not result.clock_set and result.orders:
-                result.clock_set = self._set_clock(session, pair)
             if not result.clock_set:
                 result.tell(
                     _(
@@ -196,10 +210,14 @@ class DockJob:
                     "If two bands carry it, put both aside."
                 )
             )
-        if self._state is not None:
-            session.set_state(*self._state)
+        state = self._state
+        if band.state == records.RETIRED:
+            state = None
+            result.tell(_("This band was taken out of use: put it aside."))
+        if state is not None:
+            session.set_state(*state)
         if self._inventory is not None:
-            result.tell(at_dock.meet(self._inventory, session, band, self._state))
+            result.tell(at_dock.meet(self._inventory, session, band, state))
         if result.orders:
             # What the band wrote about them, a new key too, need not wait for its next dock.
             self._pull(session, session.greet(), pair)
@@ -212,7 +230,7 @@ class DockJob:
 
     def _update(self, session: BandSession, band: Greeting, result: DockResult) -> None:
         # The dock is done: who takes the band off now only leaves this for the next one.
-        bundle = self._find_update(band.board, band.firmware)
+        bundle = self._find_update(band)
         if bundle is None:
             return
         version = ".".join(map(str, bundle.version))
@@ -280,29 +298,29 @@ class DockJob:
         self._spool.add(batches.pack(header, chunks))
         self._batches += 1
 
-    def _set_clock(self, session: BandSession, pair: ClockPair) -> bool:
+    def _set_clock(self, session: BandSession, pair: ClockPair, result: DockResult) -> bool:
         try:
             session.set_clock(min(65535, pair.error_ms + 50))
-        except Refused:
+        except Refused as refused:
+            if refused.reason != messages.CLOCK_JUMP:
+                raise
             return False
+        result.clock_set = True
         return True
 
-    def _carry_orders(self, session: BandSession, band: Greeting, result: DockResult) -> int:
-        # How many the band has carried out.
+    def _carry_orders(
+        self, session: BandSession, band: Greeting, pair: ClockPair, result: DockResult
+    ) -> None:
         self._fetch_orders(band.serial, band.order)
-        done = 0
-        for order in self._spool.orders(band.serial, band.order):
-            try:
-                session.order(order)
-            except Refused as refused:
-                if refused.reason == messages.OLD_ORDER:
-                    continue
-                result.tell(_("The band refused an order of the server: tell the authority."))
-                break
-            done += 1
-        if not done:
+        orders = self._spool.orders(band.serial, band.order)
+        set_clock = (lambda: self._set_clock(session, pair, result)) if self._vouched else None
+        result.orders, reason = carry(session, orders, set_clock)
+        if reason in (messages.LOW_BATTERY, messages.FLASH_FAULT):
+            raise Refused(reason)
+        if reason:
+            result.tell(_("The band refused an order of the server: tell the authority."))
+        if not result.orders:
             self._spool.drop_orders(band.serial, band.order)
-        return done
 
     def _receipt(self, session: BandSession, band: Greeting) -> bool:
         for receipt in self._spool.receipts(band.serial, band.log_id, band.receipted):
@@ -320,16 +338,6 @@ def _complain(session: BandSession) -> None:
     with contextlib.suppress(LinkLost, Refused):
         session.cue(status.CUE_ERROR)
         session.bye()
-
-
-def _refusal(reason: int) -> str:
-    if reason == messages.FLASH_FAULT:
-        return _("The band's memory is faulty. Take it out of use and issue another.")
-    if reason == messages.BAD_PROOF:
-        return _("The band has another key than this station. Ask the authority for an order.")
-    if reason == messages.BAD_MESSAGE:
-        return _("The band speaks another version. Update this program or the band.")
-    return _("The band refused (reason {reason}). Plug it in again.").format(reason=reason)
 
 
 ISSUE = records.ISSUED

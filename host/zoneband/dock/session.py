@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from zoneband.dock.greeting import (
     Greeting,
@@ -22,7 +23,10 @@ from zoneband.wire import frames, handshake, hello, log, messages
 HELLO_S = 5.0
 ANSWER_S = 2.0
 TRIES = 5
+_SETTINGS = 3  # of a clock
 WINDOW = 4
+# A band gives a session up after 10 s of silence: when this much has passed, is it still there?
+_SURE_S = 5.0
 # From the band's answer to its UART at the new speed.
 _SETTLE_S = 0.06
 _WELCOME_S = 1.0
@@ -54,6 +58,7 @@ class BandSession:
         self._keys = keys
         self._utc = utc
         self._channel: handshake.Channel | None = None
+        self._heard = 0.0  # when a message of the session last came (time.monotonic)
 
     def greet(self, timeout_s: float = HELLO_S) -> Greeting:
         """Greet until the band answers, and prove each to the other. Raises NotProvisioned, NoKey,
@@ -65,7 +70,7 @@ class BandSession:
                 raise NotProvisioned
             key = self._keys(band)
             if key is None:
-                raise NoKey(band.group, band.serial)
+                raise NoKey(band.group, band.generation, band.serial)
             found = self._prove(band, key)
             if found is not None:
                 return found
@@ -119,6 +124,7 @@ class BandSession:
             if not handshake.same(wanted, mac):
                 raise Impostor
             self._channel = handshake.Channel(key, handshake.HOST, band.serial, nonces)
+            self._heard = time.monotonic()
             return Greeting(band.serial, *fields)
         return None
 
@@ -126,6 +132,43 @@ class BandSession:
         if self._channel is None:
             raise LinkLost("no session")
         self._link.send(frames.encode(self._channel.seal(message)))
+
+    def _send_quietly(self, kind: int) -> None:
+        # CLOCK_GET or BYE in a frame without 0x03: a band whose session is over, and that is not
+        # locked, takes that for Ctrl-C.
+        if self._channel is None:
+            raise LinkLost("no session")
+        while True:
+            # A number that the band passes over, or the counter's bytes alone might never do.
+            message = messages.one(kind, 0, secrets.randbits(32))
+            frame = frames.encode(self._channel.seal(message))
+            if b"\x03" not in frame:
+                self._link.send(frame)
+                return
+
+    def _find(self, timeout_s: float = ANSWER_S) -> None:
+        # Raises LinkLost unless the band still holds this session. A late answer to what was asked
+        # before is passed over; that it was refused is as good as ever.
+        for n in range(TRIES):
+            self._send_quietly(messages.CLOCK_GET)
+            if self._wait(messages.CLOCK_NOW, timeout_s) is not None:
+                if n:
+                    # The answers to the others must not be taken for later ones.
+                    while self._receive(0.4) is not None:
+                        pass
+                return
+        raise LinkLost("no answer")
+
+    def _wait(self, wanted: int, timeout_s: float) -> bytes | None:
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            payload = self._receive(left)
+            if payload is None:
+                break
+            if payload[0] == wanted:
+                return payload
+            _raise_if_refused(payload)
+        return None
 
     def _receive(self, timeout_s: float) -> bytes | None:
         # The next message that is of this session; what is not is passed over as noise.
@@ -137,20 +180,22 @@ class BandSession:
             if self._channel is None:
                 raise LinkLost("no session")
             with contextlib.suppress(ValueError):
-                return self._channel.open(payload)
+                message = self._channel.open(payload)
+                self._heard = time.monotonic()
+                return message
 
-    def ask(self, message: bytes, wanted: int, timeout_s: float = ANSWER_S) -> bytes:
-        """Send a message until an answer of the wanted type comes; that answer."""
-        for _ in range(TRIES):
-            self._send(message)
-            deadline = time.monotonic() + timeout_s
-            while (left := deadline - time.monotonic()) > 0:
-                payload = self._receive(left)
-                if payload is None:
-                    break
-                if payload[0] == wanted:
-                    return payload
-                _raise_if_refused(payload)
+    def ask(
+        self, message: bytes | Callable[[], bytes], wanted: int, timeout_s: float = ANSWER_S
+    ) -> bytes:
+        """Send a message until an answer of the wanted type comes; that answer. A callable makes
+        it anew for each try."""
+        for n in range(TRIES):
+            if n or time.monotonic() - self._heard > _SURE_S:
+                self._find()
+            self._send(message if isinstance(message, bytes) else message())
+            answer = self._wait(wanted, timeout_s)
+            if answer is not None:
+                return answer
         raise LinkLost("no answer")
 
     def speed(self, baud: int) -> bool:
@@ -162,7 +207,7 @@ class BandSession:
         self._link.set_baud(baud)
         time.sleep(_SETTLE_S)
         try:
-            self.ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW, 0.25)
+            self._find(0.25)
         except LinkLost:
             # The band takes the speed back by itself when nothing good comes.
             self._link.set_baud(REPL_BAUD)
@@ -189,17 +234,34 @@ class BandSession:
         return best
 
     def set_clock(self, error_ms: int) -> None:
-        """Set the band's UTC to the station's."""
+        """Set the band's UTC to the station's, within error_ms. When it turns out to be off by
+        more, as after a line that held the message back, it is set again; the last of three tells
+        the log how far off that line makes it."""
+        off_ms = 0
+        for n in range(_SETTINGS):
+            bound_ms = error_ms if n + 1 < _SETTINGS else min(65535, error_ms + off_ms)
+            self.ask(partial(self._clock_set, bound_ms), messages.OK)
+            sent = self._utc()
+            payload = self.ask(messages.one(messages.CLOCK_GET), messages.CLOCK_NOW)
+            came = self._utc()
+            utc_s, utc_ms = messages.read_clock_now(payload)[3:5]
+            off_ms = abs(utc_s * 1000 + utc_ms - round((sent + came) * 500))
+            if off_ms <= bound_ms + round((came - sent) * 500):
+                return
+
+    def _clock_set(self, error_ms: int) -> bytes:
         now_ms = round(self._utc() * 1000)
-        self.ask(messages.clock_set(now_ms // 1000, now_ms % 1000, error_ms), messages.OK)
+        return messages.clock_set(now_ms // 1000, now_ms % 1000, error_ms)
 
     def receipt(self, log_id: int, first: int, upto: int, mac: bytes) -> None:
         """Hand the server's receipt to the band."""
         self.ask(messages.receipt(log_id, first, upto, mac), messages.OK, 5)
 
-    def order(self, data: bytes) -> None:
-        """Hand an order of the server to the band."""
-        self.ask(messages.order(data), messages.OK, 5)
+    def order(self, data: bytes) -> bool:
+        """Hand an order of the server to the band. True: an order waits for the clock to be set,
+        and would be void when a later one is carried out."""
+        answer = self.ask(messages.order(data), messages.OK, 5)
+        return messages.read_one(answer)[0] == messages.CLOCK_NEXT
 
     def set_state(self, state: int, number: int) -> None:
         """Issue a band (records.ISSUED, issue number) or take it back (records.RETURNED)."""
@@ -215,8 +277,12 @@ class BandSession:
         return messages.read_one(payload)[1]
 
     def bye(self) -> None:
-        """End the session."""
-        self.ask(messages.one(messages.BYE), messages.OK)
+        """End the session. Raises LinkLost when the band does not say that it has."""
+        for _ in range(2):
+            self._send_quietly(messages.BYE)
+            if self._wait(messages.OK, ANSWER_S) is not None:
+                return
+        raise LinkLost("no answer")
 
     def pull(
         self, log_id: int, first: int, take: Callable[[int, bytes], None], stall_s: float = 2.0
@@ -225,7 +291,9 @@ class BandSession:
         preamble first. Damage and loss are repaired by asking again from the last good
         cursor. Returns the cursor behind the last slot."""
         at = first
-        for _ in range(TRIES):
+        for n in range(TRIES):
+            if n or time.monotonic() - self._heard > _SURE_S:
+                self._find()
             self._send(messages.pull(log_id, at, WINDOW))
             end, moved = self._stream(at, take, stall_s)
             if end is not None:
@@ -272,5 +340,6 @@ class BandSession:
 
 
 def _raise_if_refused(payload: bytes) -> None:
-    if payload[0] == messages.REFUSED:
+    # One that is sealed, of a session that another station had, is longer.
+    if payload[0] == messages.REFUSED and len(payload) == 6:
         raise Refused(messages.read_one(payload)[0])

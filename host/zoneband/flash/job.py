@@ -15,6 +15,7 @@ from typing import Any
 from zoneband import __version__, station
 from zoneband.dock.greeting import Greeting, Impostor, NoBand, NoKey, NotProvisioned, Refused
 from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.refusals import no_key, refusal
 from zoneband.dock.session import BandSession
 from zoneband.errors import UserError
 from zoneband.flash import keys as band_keys
@@ -144,16 +145,11 @@ class FlashJob:
                 "The band does not start. Plug it in again; if that does not help, use --erase."
             )
         except NoKey as error:
-            result.message = _(
-                "This band belongs to another group (number {group}): this station has no key for "
-                "it. Ask the authority to add the group here."
-            ).format(group=error.group)
+            result.message = no_key(error, self._plan.groups.newest(error.group))
         except Impostor:
             result.message = _("This device only claims to be a band. Put it aside.")
         except Refused as error:
-            result.message = _("The band refused (reason {reason}). Plug it in again.").format(
-                reason=error.reason
-            )
+            result.message = refusal(error.reason)
         except LinkLost:
             result.message = _(
                 "The board was pulled out. Nothing is lost: plug it in and flash it once more."

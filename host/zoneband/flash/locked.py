@@ -5,11 +5,14 @@ An order of the authority unlocks it; a signed update needs no unlocking. Each g
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from zoneband import release, station, updates
 from zoneband.dock.greeting import Greeting, NoBand, Refused
 from zoneband.dock.link import Link, LinkLost
+from zoneband.dock.orders import carry
+from zoneband.dock.refusals import refusal
 from zoneband.dock.session import BandSession
 from zoneband.dock.update import offer
 from zoneband.errors import UserError
@@ -81,7 +84,8 @@ class Gate:
                 return None
             band = _greet(session)
             try:
-                if self._carry_orders(session, band) and not _locked(session.greet()):
+                self._carry_orders(session, band)
+                if not _locked(session.greet()):
                     return band.serial
                 if report is not None:
                     self._update(session, band, report)
@@ -92,31 +96,22 @@ class Gate:
         finally:
             link.close()
 
-    def _carry_orders(self, session: BandSession, band: Greeting) -> bool:
-        # Whether the band carried any out; it is told again at its docks what it refuses here.
+    def _carry_orders(self, session: BandSession, band: Greeting) -> None:
+        # What the band refuses here it is told again at its docks.
         settings = station.load(self._data)
         if settings is not None:
             uploader = Uploader(self._data, self._spool, settings)
             uploader.fetch_orders(band.serial, band.order)
-        done = False
-        for order in self._spool.orders(band.serial, band.order):
-            try:
-                session.order(order)
-            except Refused as refused:
-                if refused.reason == messages.OLD_ORDER:
-                    continue
-                break
-            done = True
-        if done and station.clock_vouched(self._data):
-            # An order that lets the clock jump waits for it, and does not outlive a reset.
-            with contextlib.suppress(Refused):
-                session.set_clock(_CLOCK_ERROR_MS)
-        return done
+        set_clock = partial(_set_clock, session) if station.clock_vouched(self._data) else None
+        orders = self._spool.orders(band.serial, band.order)
+        _done, reason = carry(session, orders, set_clock)
+        if reason == messages.LOW_BATTERY:
+            raise UserError(refusal(reason))
 
     def _update(
         self, session: BandSession, band: Greeting, report: Callable[[float], None]
     ) -> None:
-        bundle = updates.find(self._data, band.board, band.firmware)
+        bundle = updates.find(self._data, band.board, band.firmware, band.signer)
         if bundle is None:
             return
         try:
@@ -146,9 +141,15 @@ def _greet(session: BandSession) -> Greeting:
     except Refused as refused:
         if refused.reason != messages.BAD_PROOF:
             raise
-        raise UserError(
-            _("The band has another key than this station. Ask the authority for an order.")
-        ) from refused
+        raise UserError(refusal(refused.reason)) from refused
+
+
+def _set_clock(session: BandSession) -> bool:
+    try:
+        session.set_clock(_CLOCK_ERROR_MS)
+    except Refused:
+        return False
+    return True
 
 
 def _locked(band: Greeting) -> bool:

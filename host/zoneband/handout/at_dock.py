@@ -11,7 +11,8 @@ def meet(
 ) -> str:
     """Give a band the state that waits for it, and remember the band; a note for staff or "".
 
-    given: the state that the dock itself has put the band in. A dock that breaks off in between
+    given: the state that the dock itself has put the band in. One that is taken out of use takes no
+    other. A dock that breaks off in between
     leaves the wish: to the band, the same state and number twice are once. Raises Refused or
     LinkLost."""
     state, note = (given[0], "") if given else _change(inventory, session, band)
@@ -27,6 +28,8 @@ def meet(
 
 
 def _change(inventory: Inventory, session: BandSession, band: Greeting) -> tuple[int, str]:
+    if band.state == records.RETIRED:
+        return band.state, ""
     gone = inventory.gone(band.serial)
     if gone == State.LOST:
         return band.state, _("This band was reported lost: put it aside.")

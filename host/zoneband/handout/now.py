@@ -20,13 +20,15 @@ def dock_now(data: Path, serial: str, given: list[str]) -> DockResult | None:
     inventory = Inventory(directory)
     time.sleep(ports.SETTLE_S)
     for port in given or [found.device for found in ports.find()]:
+        groups = GroupKeys(data)
         job = DockJob(
             port,
             Spool(directory),
             name,
             stations.clock_vouched(data),
-            GroupKeys(data).of_band,
+            groups.of_band,
             inventory=inventory,
+            newest_key=groups.newest,
         )
         result = job.run()
         if result.serial == serial:

@@ -122,7 +122,8 @@ def make_app(
         """Register a station: from elsewhere with the code that `zoneband serve` prints. groups:
         names of those it serves; without them those it served before, or the group `default`."""
         here = request.client is not None and request.client.host in _LOOPBACK
-        if not here and not secrets.compare_digest(body.code or "", server.code):
+        given = (body.code or "").encode()
+        if not here and not (server.code and secrets.compare_digest(given, server.code.encode())):
             raise Problem(403, "the registration code is wrong")
         try:
             return {"name": body.name, "token": server.add_station(body.name, body.groups)}
@@ -188,7 +189,7 @@ def make_app(
         serial = batch.unpack(data).header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
-        body["resend"] = await run_in_threadpool(server.resend, sha256)
+        body["resend"] = await run_in_threadpool(server.resend, sha256, name)
         body["orders"] = [order.hex() for order in waiting]
         return JSONResponse(body, (201 if new else 200) if receipt else 202)
 
@@ -200,14 +201,20 @@ def make_app(
     @app.get("/v1/bands/{serial}")
     def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """A band's clock, and its logs: how many slots were torn by a loss of power, altered,
-        missing or foreign, and the spans of cursors that nobody brought."""
+        missing or foreign, and the spans of cursors that nobody brought. enrolments_refused: how
+        many contradicted the one that counts."""
         return server.band_state(serial)
 
-    @app.get("/v1/bands/{serial}/receipt", dependencies=[Depends(station)])
-    def receipt(serial: str, log_id: int, first: int) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    @app.get("/v1/bands/{serial}/receipt")
+    def receipt(  # pyright: ignore[reportUnusedFunction]
+        serial: str,
+        log_id: Annotated[int, Query(ge=0, le=order_routes.LAST)],
+        first: Annotated[int, Query(ge=0, le=order_routes.LAST)],
+        caller: Annotated[str, Depends(station)],
+    ) -> dict[str, Any]:
         """The receipt from a band's receipted cursor on, for any station that docks it; null when
         the first slot is missing or not genuine."""
-        return {"receipt": server.receipt(serial, log_id, first)}
+        return {"receipt": server.receipt(serial, log_id, first, caller)}
 
     @app.get("/v1/bands/{serial}/people")
     def people(serial: str, _: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
@@ -232,7 +239,7 @@ def make_app(
         offset. Times in the answer are UTC seconds."""
         try:
             from_s, to_s = moment(begin, False), moment(end, True)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise Problem(400, "from and to are days or ISO times with an offset") from None
         if to_s <= from_s:
             raise Problem(400, "the span ends before it begins")

@@ -25,6 +25,7 @@ IdBytes = npt.NDArray[np.uint8]  # (n, 12)
 
 LOOK_BACK_DAYS = 22
 _AHEAD_DAYS = 1
+_MOST_DAYS = 20 * 365  # that a band's key is stepped over
 _KEEP_FROM = 100_000  # IDs; smaller tables are made anew in no time
 _MERGE = 4
 _NEVER = 1 << 62
@@ -188,7 +189,7 @@ def _make(day: int, chains: list[KeyChain]) -> _Part:
     keys: list[bytes] = []
     owners: list[int] = []
     for chain, _band, base_day, key, _until in chains:
-        if day < base_day:
+        if not 0 <= day - base_day <= _MOST_DAYS:
             continue
         for _ in range(day - base_day):
             key = sha256(key).digest()

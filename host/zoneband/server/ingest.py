@@ -3,6 +3,7 @@ whose ID it holds.
 
 Segments are kept in few files a day, and are worked over when more is known: when a band enrols
 or draws new keys, the IDs that were nobody's; when a better clock point of a boot comes, its times.
+What no clock point places yet is kept under a day of its own.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import BatchHeader
@@ -23,6 +24,8 @@ from zoneband.wire import readers, records
 
 DAY_S = 86400
 MERGE_AT = 16
+UNPLACED_DAY = 0  # 1970-01-01: encounters whose boot has no clock point yet
+UNPLACED = -1  # their `clock`
 _SAME_S = 0.2
 _MARKS = (
     records.DOCK,
@@ -41,6 +44,7 @@ class Ingest:
     def __init__(self, encounters: Path, identities: Identities) -> None:
         self._encounters = encounters
         self._identities = identities
+        self._unnamed: set[Path] = set()
 
     def batch(
         self, db: Connection, band: int, header: BatchHeader, fresh: list[Placed], today: int
@@ -51,16 +55,21 @@ class Ingest:
         Raises OSError when a segment cannot be written."""
         marks = [p for p in fresh if p.record[0] != records.ENCOUNTER]
         better = _clock(db, header, fresh)
-        lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better)
+        lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better.keys())
         _marks(db, header, marks, lines)
-        heard = [p for p in fresh if p.record[0] == records.ENCOUNTER and p.boot_id in lines]
+        heard = [p for p in fresh if p.record[0] == records.ENCOUNTER]
         if heard:
             columns = _columns(band, header.log_id, heard)
             _place(columns, lines)
             self._keep(db, columns, today)
         if better:
-            self._retime(db, band, {boot: lines[boot] for boot in better}, today)
-        return chains.note(db, header, band, marks, lines)
+            first = all(better.values())
+            mended = {boot: lines[boot] for boot in better}
+            self._retime(db, band, mended, today, first)
+            for table in (ledger.marks, ledger.key_halves):
+                _retime_rows(db, table, header.serial, mended)
+        keys = chains.note(db, header, marks, lines)
+        return (keys or bool(better)) and chains.settle(db, header.serial, band, today)
 
     # --- segments ---------------------------------------------------------------------------
 
@@ -150,10 +159,14 @@ class Ingest:
             self._drop(db, [row["path"]])
             self._note(db, path, row["day"], part, row["level"])
 
-    def _retime(self, db: Connection, band: int, lines: Mapping[int, Timeline], today: int) -> None:
-        # A first good clock point came for boots whose records were placed by worse ones.
+    def _retime(
+        self, db: Connection, band: int, lines: Mapping[int, Timeline], today: int, first: bool
+    ) -> None:
+        # A better clock point came for boots whose records were placed by worse ones, or by none:
+        # first, when that is so of all of them.
         table = ledger.segments
-        rows = db.execute(select(table).where(table.c.loose > 0)).mappings()
+        found = select(table).where(table.c.loose > 0)
+        rows = db.execute(found.where(table.c.day == UNPLACED_DAY) if first else found).mappings()
         moved: list[store.Columns] = []
         for row in list(rows):
             part = store.read(self._encounters, row["path"])
@@ -173,17 +186,23 @@ class Ingest:
             _place(columns, lines)
             self._keep(db, columns, today)
 
-    def sweep(self, db: Connection, older_than_s: float) -> None:
-        """Remove segment files that the ledger does not name: of merges, and of crashes."""
+    def sweep(self, db: Connection) -> None:
+        """Remove segment files that the ledger does not name, of merges and of crashes, and did not
+        name at the sweep before either: a query may still read what was dropped since."""
         named = set(db.execute(select(ledger.segments.c.path)).scalars())
-        for path in self._encounters.glob("day=*/*"):
-            old = path.stat().st_mtime < older_than_s
-            if old and str(path.relative_to(self._encounters)) not in named:
-                path.unlink(missing_ok=True)
+        unnamed = {
+            path
+            for path in self._encounters.glob("day=*/*")
+            if str(path.relative_to(self._encounters)) not in named
+        }
+        for path in unnamed & self._unnamed:
+            path.unlink(missing_ok=True)
+        self._unnamed = unnamed - self._unnamed
 
 
-def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]:
-    # Keep what the batch says of the band's clock; the boots that it is the best yet of.
+def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int, bool]:
+    # Keep what the batch says of the band's clock; the boots that it is the best yet of, and
+    # whether it is the first.
     spans: list[dict[str, Any]] = []
     if any(placed.boot_id == header.boot_id for placed in fresh):
         # The station's word, of a run time that the band itself was in at this pull.
@@ -224,7 +243,7 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]
             }
         )
     if not spans:
-        return set()
+        return {}
     table = ledger.clock_spans
     rows = db.execute(
         select(table.c.boot_id, func.max(table.c.quality))
@@ -235,7 +254,11 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> set[int]
         .group_by(table.c.boot_id)
     )
     best = {row[0]: row[1] for row in rows}
-    better = {s["boot_id"] for s in spans if s["quality"] > best.get(s["boot_id"], 99)}
+    better = {
+        boot: boot not in best
+        for span in spans
+        if span["quality"] > best.get(boot := span["boot_id"], -1)
+    }
     db.execute(
         upsert(table).on_conflict_do_nothing(),
         [{"serial": header.serial, **span} for span in spans],
@@ -290,12 +313,24 @@ def _marks(
                 "slot": placed.slot,
                 "kind": kind,
                 "utc_s": round(line.utc(placed.base_s + at)) if line else None,
+                "boot_id": placed.boot_id,
+                "run_s": placed.base_s + at,
                 "value": value,
                 "number": number,
             }
         )
     if rows:
         db.execute(upsert(ledger.marks).on_conflict_do_nothing(), rows)
+
+
+def _retime_rows(db: Connection, table: Table, serial: str, lines: Mapping[int, Timeline]) -> None:
+    # True UTC of a band's rows of some boots, of which a better clock point came.
+    found = select(table).where(table.c.serial == serial, table.c.boot_id.in_(lines))
+    for row in db.execute(found).mappings().all():
+        utc_s = round(lines[row["boot_id"]].utc(row["run_s"]))
+        if utc_s != row["utc_s"]:
+            same = [column == row[column.name] for column in table.primary_key]
+            db.execute(update(table).where(*same).values(utc_s=utc_s))
 
 
 def _columns(band: int, log_id: int, heard: list[Placed]) -> store.Columns:
@@ -325,6 +360,12 @@ def _place(columns: store.Columns, lines: Mapping[int, Timeline]) -> None:
     # True UTC of each row, and how good it is.
     boots, runs = columns["boot_id"].tolist(), columns["run_s"].tolist()
     columns["start_s"] = np.array(
-        [round(lines[boot].utc(run)) for boot, run in zip(boots, runs, strict=True)], np.int64
+        [
+            round(lines[boot].utc(run)) if boot in lines else UNPLACED_DAY * DAY_S
+            for boot, run in zip(boots, runs, strict=True)
+        ],
+        np.int64,
     )
-    columns["clock"] = np.array([lines[boot].quality for boot in boots], np.int64)
+    columns["clock"] = np.array(
+        [lines[boot].quality if boot in lines else UNPLACED for boot in boots], np.int64
+    )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Engine,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -109,18 +110,35 @@ slots = Table(
     Column("log_id", BigInteger, primary_key=True),
     Column("sector", BigInteger, primary_key=True),
     # Masks of 16 bytes, a bit a slot: records that were taken; slots that some batch brought; those
-    # that are as the band wrote them; those that are not.
+    # that a tag proves; those that are as the band left them; those that are not; those that are
+    # only if a key group that no record proves is the band's.
     Column("seen", LargeBinary, nullable=False),
     Column("held", LargeBinary, nullable=False),
+    Column("proved", LargeBinary, nullable=False),
     Column("settled", LargeBinary, nullable=False),
     Column("wrong", LargeBinary, nullable=False),
+    Column("doubted", LargeBinary, nullable=False),
     # How many slots are or were so: zoneband.server.parse says what each means.
     Column("torn", Integer, nullable=False),
     Column("altered", Integer, nullable=False),
     Column("missing", Integer, nullable=False),
     Column("foreign", Integer, nullable=False),
     Column("sealed", Boolean, nullable=False),  # a slot of format 1 was proved
-    Column("chosen", LargeBinary),  # the sector, where batches do not agree on it
+    Column("chosen", LargeBinary),  # the proved slots, where batches do not agree on the sector
+)
+pieces = Table(
+    "pieces",
+    meta,
+    # What batches brought, sector by sector, in the order in which they came.
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),  # of the batch
+    Column("station", String, nullable=False),
+    Column("serial", String, nullable=False),
+    Column("log_id", BigInteger, nullable=False),
+    Column("sector", BigInteger, nullable=False),
+    Column("slots", LargeBinary, nullable=False),  # mask
+    UniqueConstraint("name", "sector"),
+    Index("pieces_of_sectors", "serial", "log_id", "sector"),
 )
 losses = Table(
     "losses",
@@ -150,7 +168,9 @@ key_halves = Table(
     Column("half", Integer, nullable=False),  # 0 or 1
     Column("day", Integer, nullable=False),
     Column("key", LargeBinary, nullable=False),  # 16 bytes
-    Column("utc_s", BigInteger),
+    Column("utc_s", BigInteger),  # NULL: no clock point of its boot is known
+    Column("boot_id", BigInteger),
+    Column("run_s", Float),
 )
 chains = Table(
     "chains",
@@ -185,7 +205,9 @@ marks = Table(
     Column("sector", BigInteger, nullable=False),
     Column("slot", Integer, nullable=False),
     Column("kind", Integer, nullable=False),
-    Column("utc_s", BigInteger),
+    Column("utc_s", BigInteger),  # NULL: no clock point of its boot is known
+    Column("boot_id", BigInteger),
+    Column("run_s", Float),
     Column("value", Integer, nullable=False),
     Column("number", BigInteger, nullable=False),
     UniqueConstraint("serial", "log_id", "sector", "slot"),

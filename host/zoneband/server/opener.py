@@ -145,7 +145,7 @@ class Opener:
         found = log.unpack_group(group)
         if head is None or found is None:
             return None
-        fmt, key_id, log_id, sector = head
+        fmt, key_id, log_id, sector = head[:4]
         if fmt == log.FORMAT_OPEN:
             return OpenChain(log_id, sector)
         if fmt != log.FORMAT_SEALED or key_id not in self._keys:

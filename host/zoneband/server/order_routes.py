@@ -10,6 +10,7 @@ from zoneband.server.groups import Full, UnknownGroup
 from zoneband.server.problem import Problem
 from zoneband.server.tracing_server import TracingServer
 
+LAST = (1 << 32) - 1
 GROUP_PATTERN = r"^[^/\x00-\x1f]{1,64}$"
 
 
@@ -78,7 +79,9 @@ def add_routes(
         return {"serial": serial, "kind": body.kind, "number": number}
 
     @app.get("/v1/bands/{serial}/orders", dependencies=[Depends(station)])
-    def orders(serial: str, after: Annotated[int, Query(ge=0)] = 0) -> dict[str, list[str]]:  # pyright: ignore[reportUnusedFunction]
+    def orders(
+        serial: str, after: Annotated[int, Query(ge=0, le=LAST)] = 0
+    ) -> dict[str, list[str]]:  # pyright: ignore[reportUnusedFunction]
         """A band's orders that it has not carried out, behind number `after`, oldest first, for any
         station that docks it. Nothing in them tells a station what they order."""
         return {"orders": [order.hex() for order in server.orders.pending(serial, after)]}

@@ -23,6 +23,7 @@ KINDS = {
 }
 BY_HAND = ("unlock", "rekey", "retire", "clock")
 CLOCK_S = 7 * 86400  # how long an order to set the clock may be used
+_MADE_UP = 1 << 30  # a mark of such a number is no band's; numbers end at 2**31 - 1
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -90,10 +91,14 @@ class Orders:
 
 
 def add(db: Connection, serial: str, kind: int, body: bytes, made_s: int) -> int:
-    """Make an order of a kind of zoneband.wire.orders; its number."""
-    table = ledger.orders
+    """Make an order of a kind of zoneband.wire.orders; its number, above all that were made: the
+    band's own marks know of those that a restored ledger has forgotten."""
+    table, marks = ledger.orders, ledger.marks
     found = select(func.max(table.c.number)).where(table.c.serial == serial)
-    number = (db.execute(found).scalar() or 0) + 1
+    carried_out = select(func.max(marks.c.number)).where(
+        marks.c.serial == serial, marks.c.kind == records.ORDER, marks.c.number < _MADE_UP
+    )
+    number = max(db.execute(found).scalar() or 0, db.execute(carried_out).scalar() or 0) + 1
     db.execute(
         insert(table).values(serial=serial, number=number, kind=kind, data=body, made_s=made_s)
     )
@@ -102,7 +107,8 @@ def add(db: Connection, serial: str, kind: int, body: bytes, made_s: int) -> int
 
 def executed(db: Connection, serial: str, now_s: int) -> None:
     """Note the orders that the marks of a band's log call done, and whose key its dock key is of
-    since then. A mark of an order that was never made says nothing."""
+    since then. A mark of an order that was never made says nothing. An order to set the clock that
+    a later order has overtaken is made again."""
     table, marks = ledger.orders, ledger.marks
     rows = db.execute(
         select(table.c.number, table.c.kind, table.c.data, func.min(marks.c.utc_s).label("utc_s"))
@@ -130,6 +136,22 @@ def executed(db: Connection, serial: str, now_s: int) -> None:
                 .where(ledger.bands.c.serial == serial)
                 .values(group_number=number, group_generation=generation)
             )
+    _again(db, serial, now_s)
+
+
+def _again(db: Connection, serial: str, now_s: int) -> None:
+    # A band waits with a clock order for its clock to be set; one that comes then voids it.
+    table = ledger.orders
+    newest = db.execute(
+        select(table)
+        .where(table.c.serial == serial, table.c.kind == wire.CLOCK)
+        .order_by(table.c.number.desc())
+        .limit(1)
+    ).first()
+    if newest is None or newest.done_s is not None or newest.number > _last(db, serial):
+        return
+    if wire.read_clock(newest.data)[1] >= now_s:
+        add(db, serial, wire.CLOCK, newest.data, now_s)
 
 
 def _last(db: Connection, serial: str) -> int:

@@ -4,25 +4,30 @@ A person's record is opened each time it is asked for and never stored in clear.
 keys go into the ledger, since every ID is looked up with them.
 """
 
-import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import OperationalError
 
 from zoneband import durable, seal
+from zoneband.i18n import _
 from zoneband.seal import Kind
+from zoneband.server import facts as checked
 from zoneband.server import ledger
 
 # What became of a record.
 KEPT = "kept"  # its key is not in memory yet
 OPENED = "opened"
 CONFLICT = "conflict"  # an enrolment that contradicts one that is known
-UNREADABLE = "unreadable"  # altered, or sealed to a key that only shares its number
+UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
+
+_say = logging.getLogger(__name__)
 
 Enrol = Callable[[dict[str, Any]], None]  # raises Conflict or ValueError
 
@@ -54,7 +59,14 @@ class SealedRecords:
                 select(table.c.name).where(table.c.state == KEPT, table.c.key_number.in_(keys))
             )
             names = list(waiting.scalars())
-        return sum(self._work(name) == OPENED for name in names)
+        opened = 0
+        for name in names:
+            # One that cannot be worked in holds none of the others up.
+            try:
+                opened += self._work(name) == OPENED
+            except Exception:
+                _say.exception(_("Record %s could not be opened; it is kept."), name)
+        return opened
 
     def locked(self) -> bool:
         """Whether no private key is in memory."""
@@ -94,7 +106,12 @@ class SealedRecords:
     def _open(self, name: str) -> dict[str, Any]:
         data = (self._files / name).read_bytes()
         _kind, number = seal.read_head(data)
-        return seal.unseal(self._keys[number], data)
+        try:
+            facts = seal.unseal(self._keys[number], data)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+        checked.check(facts)
+        return facts
 
     def _work(self, name: str) -> str:
         data = (self._files / name).read_bytes()
@@ -102,17 +119,19 @@ class SealedRecords:
         values: dict[str, Any] = {"state": OPENED}
         try:
             facts = self._open(name)
-            values["serial"] = str(facts["serial"])
+            values["serial"] = checked.text(facts, "serial")
             if kind == Kind.ENROLMENT:
                 self._enrol(facts)
             else:
-                values["number"] = int(facts["number"])
+                values["number"] = checked.number(facts, "number")
             if kind == Kind.EVENT:
                 self._note(name, facts)
         except Conflict:
             values["state"] = CONFLICT
-        except (ValueError, TypeError, KeyError):
-            values["state"] = UNREADABLE
+        except (OSError, OperationalError):
+            raise  # nothing is wrong with the record
+        except Exception:
+            values = {"state": UNREADABLE}
         with self._engine.begin() as db:
             db.execute(update(ledger.sealed).where(ledger.sealed.c.name == name).values(**values))
         return values["state"]
@@ -120,15 +139,25 @@ class SealedRecords:
     def _note(self, name: str, facts: dict[str, Any]) -> None:
         row = upsert(ledger.events).values(
             name=name,
-            serial=str(facts["serial"]),
-            number=int(facts["number"]),
-            event=str(facts["event"]),
-            utc_s=int(facts["utc_s"]),
-            new_serial=facts.get("new_serial"),
-            new_number=facts.get("new_number"),
+            serial=checked.text(facts, "serial"),
+            number=checked.number(facts, "number"),
+            event=checked.text(facts, "event"),
+            utc_s=checked.number(facts, "utc_s"),
+            new_serial=checked.maybe(facts, "new_serial", checked.text),
+            new_number=checked.maybe(facts, "new_number", checked.number),
         )
         with self._engine.begin() as db:
             db.execute(row.on_conflict_do_nothing())
+
+    def refused(self, db: Connection, serial: str) -> int:
+        """How many enrolments contradicted the one that a serial has."""
+        table = ledger.sealed
+        found = select(func.count()).where(
+            table.c.kind == int(Kind.ENROLMENT),
+            table.c.serial == serial,
+            table.c.state == CONFLICT,
+        )
+        return db.execute(found).scalar_one()
 
     # --- people -----------------------------------------------------------------------------
 
@@ -169,5 +198,5 @@ class SealedRecords:
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
             return self._open(name)
-        except (KeyError, ValueError, OSError, json.JSONDecodeError):
+        except (KeyError, ValueError, OSError):
             return None

@@ -5,26 +5,26 @@ uploads does not matter and a genuine slot counts against an altered one.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from zoneband import batch as batches
 from zoneband.batch import Batch, BatchHeader
-from zoneband.server import ledger, parse
+from zoneband.server import brought, ledger, parse, pieces, spans
+from zoneband.server.brought import Brought
 from zoneband.server.opener import Opener
-from zoneband.server.parse import Placed, Source
+from zoneband.server.parse import Placed
+from zoneband.server.pieces import Pieces
+from zoneband.server.spans import Span
 from zoneband.wire import log, readers, records
 
-Span = tuple[int, int]
-"""Cursors of a log: from the first to before the second."""
-
-_MASK_BYTES = log.SLOTS // 8
 _MOST_RESENDS = 3
 _MOST_GAPS = 20
+_EVERY = 1 << 32
+_SIZE = log.SLOT_BYTES
 
 
 def key_ids(batch: Batch) -> set[int]:
@@ -32,7 +32,7 @@ def key_ids(batch: Batch) -> set[int]:
     found: set[int] = set()
     for cursor, slots in batch.chunks:
         for i in range(-cursor % log.SLOTS * log.SLOT_BYTES, len(slots), log.SECTOR_BYTES):
-            key_id = parse.sealed_to(slots[i : i + log.SLOT_BYTES])
+            key_id = brought.sealed_to(slots[i : i + log.SLOT_BYTES])
             if key_id is not None:
                 found.add(key_id)
     return found
@@ -43,10 +43,7 @@ class Sectors:
 
     def __init__(self, raw: Path) -> None:
         """raw: the directory of batches."""
-        self._raw = raw
-
-    def _read(self, name: str) -> Batch:
-        return batches.unpack((self._raw / name).read_bytes())
+        self.pieces = Pieces(raw)
 
     # --- taking in --------------------------------------------------------------------------
 
@@ -54,46 +51,58 @@ class Sectors:
         self,
         db: Connection,
         name: str,
+        station: str,
         batch: Batch,
         opener: Opener,
         waits: Callable[[int], bool],
         log_format: int,
-    ) -> list[Placed]:
-        """Judge the sectors of a batch; their records that were not taken before. waits: whether
-        the key of a number may still come into memory; log_format: the lowest that the band
-        writes."""
+    ) -> tuple[list[Placed], bool]:
+        """Judge the sectors of a batch: their records that were not taken before, and whether all
+        sectors could be judged. waits: whether the key of a number may still come into memory;
+        log_format: the lowest that the band writes."""
         header = batch.header
-        mine = parse.split(batch.chunks)
+        mine = brought.split(batch.chunks)
         if not mine:
-            return []
-        known = self._known(db, header, min(mine), max(mine))
-        sources = self._others(db, name, header, min(mine), max(mine))
+            return [], True
+        near = sorted({number + step for number in mine for step in (-1, 0, 1)})
+        known = self._known(db, header, near)
+        sources = self.pieces.sources(db, header, name, near)
+        nothing_new: list[int] = []
+        for number, later in mine.items():
+            told = sources.setdefault(number, {})
+            before = told.pop(station, None) or Brought()
+            if not before.fold(later):
+                nothing_new.append(number)
+            told[station] = before
         open_below = self._open_below(db, header, log_format)
         end = max(self._last(db, header), max(mine))
         fresh: list[Placed] = []
         rows: list[dict[str, Any]] = []
+        locked: set[int] = set()
+        unsaid = set(nothing_new)
         # What comes behind a sector may change what its end means.
-        before = [n - 1 for n in mine if n - 1 in known and n - 1 not in mine]
-        for number in sorted([*mine, *before]):
+        also = [n - 1 for n in mine if n - 1 in known and n - 1 not in mine and n - 1 in sources]
+        for number in sorted([*mine, *also]):
             row = known.get(number)
-            if row is not None and _says_nothing_new(row, mine.get(number, []), sources, number):
+            if number in unsaid and row and spans.mask(row["settled"]) == parse.ALL:
                 continue
-            every = _distinct([*sources.get(number, []), *mine.get(number, [])])
-            if not every or _locked(header.log_id, number, every, opener, waits):
+            every = [*sources[number].values()]
+            if _locked(header.log_id, number, every, opener, waits):
+                locked.add(number)
                 continue
-            behind = [*sources.get(number + 1, []), *mine.get(number + 1, [])]
             found = parse.judge(
                 header.log_id,
                 number,
                 every,
                 opener,
                 last=number == end,
-                behind=behind,
+                behind=[*sources.get(number + 1, {}).values()],
                 open_below=open_below,
+                proved=_proved(row),
             )
             if found.sealed:
                 open_below = min(open_below, number)
-            seen = _mask(row["seen"]) if row else 0
+            seen = spans.mask(row["seen"]) if row else 0
             for placed in found.records:
                 if not seen >> placed.slot & 1:
                     seen |= 1 << placed.slot
@@ -106,34 +115,33 @@ class Sectors:
             keys = ["serial", "log_id", "sector"]
             db.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
         self._losses(db, header, fresh)
-        return fresh
+        whole = locked.isdisjoint(mine)
+        if whole:
+            self._drop(db, header, station, name, nothing_new)
+        return fresh, whole
 
     def _known(
-        self, db: Connection, header: BatchHeader, first: int, last: int
+        self, db: Connection, header: BatchHeader, numbers: Sequence[int]
     ) -> dict[int, dict[str, Any]]:
-        table = ledger.slots
-        rows = db.execute(
-            select(table).where(
-                table.c.serial == header.serial,
-                table.c.log_id == header.log_id,
-                table.c.sector.between(first - 1, last),
-            )
-        ).mappings()
-        return {row["sector"]: {str(k): v for k, v in row.items()} for row in rows}
-
-    def _others(
-        self, db: Connection, name: str, header: BatchHeader, first: int, last: int
-    ) -> dict[int, list[Source]]:
-        # What other batches brought of these sectors, of the one before and the one behind.
-        out: dict[int, list[Source]] = {}
-        span = (first - 1) * log.SLOTS, (last + 2) * log.SLOTS
-        for other in _names(db, header.serial, header.log_id, span):
-            if other == name:
-                continue
-            for number, sources in parse.split(self._read(other).chunks).items():
-                if first - 1 <= number <= last + 1:
-                    out[number] = _distinct([*out.get(number, []), *sources])
+        out: dict[int, dict[str, Any]] = {}
+        for part in pieces.parts(numbers):
+            out |= _rows(db, header.serial, header.log_id, ledger.slots.c.sector.in_(part))
         return out
+
+    def _drop(
+        self, db: Connection, header: BatchHeader, station: str, name: str, numbers: Sequence[int]
+    ) -> None:
+        # Pieces that say nothing new; but receipts do not go by what still waits.
+        kept = ledger.batches
+        waiting = select(kept.c.name).where(
+            kept.c.serial == header.serial,
+            kept.c.log_id == header.log_id,
+            kept.c.station == station,
+            kept.c.name != name,
+            ~kept.c.ingested,
+        )
+        if db.execute(waiting.limit(1)).first() is None:
+            self.pieces.drop(db, name, numbers)
 
     def _open_below(self, db: Connection, header: BatchHeader, log_format: int) -> int:
         # Below this sector number the band may have written in format 0. Whoever could have made
@@ -147,7 +155,7 @@ class Sectors:
         sealed = {row[0]: row[1] for row in rows}
         if log_format == log.FORMAT_SEALED or any(other != header.log_id for other in sealed):
             return 0
-        return sealed.get(header.log_id, 1 << 32)
+        return sealed.get(header.log_id, _EVERY)
 
     def _last(self, db: Connection, header: BatchHeader) -> int:
         table = ledger.slots
@@ -170,93 +178,123 @@ class Sectors:
     # --- receipts ---------------------------------------------------------------------------
 
     def gapless(
-        self, db: Connection, serial: str, log_id: int, first: int
+        self, db: Connection, serial: str, log_id: int, first: int, station: str
     ) -> tuple[int, int, bytes]:
         """(first, upto, SHA-256 of the slots in between) as far as all are settled: from a band's
         receipted cursor on, or from where the losses end that it declared there. A band hashes
-        every slot from its receipted cursor on, which is never before its oldest slot."""
+        every slot from its receipted cursor on, which is never before its oldest slot.
+
+        A torn slot has no proof: it counts as the station that asks brought it last, and what
+        others say of it spoils no receipt but their own. For one that has brought nothing of all
+        this, the newest counts."""
         lost = _lost(db, serial, log_id)
         for span in lost:
             if span[0] <= first < span[1]:
                 first = span[1]
         upto = first
-        chosen: list[tuple[int, bytes]] = []
-        for number, row in _rows(db, serial, log_id, first // log.SLOTS):
+        proved: list[tuple[Span, bytes]] = []
+        unproved: list[Span] = []
+        sector = ledger.slots.c.sector
+        for number, row in _rows(db, serial, log_id, sector >= first // log.SLOTS):
             start = number * log.SLOTS
             if start > upto:
                 break
-            good = _mask(row["settled"]) | _mask(row["held"]) & _bits(lost, number)
+            good = spans.mask(row["settled"]) | spans.mask(row["held"]) & spans.bits(lost, number)
             open_ = ~good & parse.ALL & -1 << (upto - start)
             upto = start + ((open_ & -open_).bit_length() - 1 if open_ else log.SLOTS)
-            if row["chosen"] is not None:
-                chosen.append((start, row["chosen"]))
+            unproved += spans.of_mask(good & ~spans.mask(row["proved"]), start)
+            if (chosen := row["chosen"]) is not None:
+                proved += [
+                    (span, chosen[(span[0] - start) * _SIZE : (span[1] - start) * _SIZE])
+                    for span in spans.of_mask(spans.mask(row["proved"]), start)
+                ]
             if open_:
                 break
-        held = bytearray((upto - first) * log.SLOT_BYTES)
-        laid: list[Span] = []
-        for name in _names(db, serial, log_id, (first, upto)) if held else ():
-            for cursor, slots in self._read(name).chunks:
-                _lay(held, first, cursor, slots)
-                laid.append((max(first, cursor), cursor + len(slots) // log.SLOT_BYTES))
-        for cursor, slots in chosen:
-            _lay(held, first, cursor, slots)
+        if upto == first:
+            return first, first, b""
+        held, own, laid = self.pieces.slots(db, serial, log_id, (first, upto), station)
+        unproved = spans.joined([(max(first, begin), end) for begin, end in unproved], upto)
+        for span in unproved if own else ():
+            # Nor does what others say of slots that it has not brought.
+            upto = min([upto, *(begin for begin, _end in spans.without(span, own))])
+        for (begin, end), slots in proved:
+            low, high = max(begin, first), min(end, upto)
+            if low < high:
+                part = slots[(low - begin) * _SIZE : (high - begin) * _SIZE]
+                held[(low - first) * _SIZE : (high - first) * _SIZE] = part
+                laid.append((low, high))
         # An older program's rows say of whole sectors what is true of the slots that came.
-        laid = _joined(laid, upto)
+        laid = spans.joined(laid, upto)
         upto = laid[0][1] if laid and laid[0][0] == first else first
-        del held[(upto - first) * log.SLOT_BYTES :]
+        del held[(upto - first) * _SIZE :]
         return first, upto, hashlib.sha256(held).digest()
 
-    def resend(self, db: Connection, name: str) -> int | None:
-        """The cursor from which the band must be pulled again because what this batch brought, or
-        what should have come right before it, was altered or missing. Each place is asked for
-        three times at most: in flash too it may be so."""
-        batch = self._read(name)
+    def resend(self, db: Connection, name: str, station: str) -> int | None:
+        """The cursor from which the band must be pulled again by a station because what its batch
+        brought, or what should have come right before it, was altered or missing. Each place is
+        asked for three times at most: in flash too it may be so. And once where nothing but key
+        groups that no record proves explain what is torn."""
+        batch = self.pieces.read(name)
         header = batch.header
         begin = min([header.first, *(cursor for cursor, _ in batch.chunks)])
         serial, log_id = header.serial, header.log_id
-        lost = _joined([*_lost(db, serial, log_id), *_waiting(db, serial, log_id)], 1 << 32)
-        table = ledger.resends
-        for first, end in _joined(self._wrong(db, header, lost), header.end):
-            if end < begin or first >= header.end:
-                continue
-            asked = db.execute(
-                select(table.c.name).where(
-                    table.c.serial == serial, table.c.log_id == log_id, table.c.cursor == first
+        lost = spans.joined(
+            [*_lost(db, serial, log_id), *self.pieces.waiting(db, serial, log_id)[1]], _EVERY
+        )
+        wrong, doubted = self._wrong(db, header, lost)
+        table, kept = ledger.resends, ledger.batches
+        for most, places in ((_MOST_RESENDS, wrong), (1, doubted)):
+            for first, end in spans.joined(places, header.end):
+                if end < begin or first >= header.end:
+                    continue
+                names = db.execute(
+                    select(table.c.name)
+                    .join(kept, kept.c.name == table.c.name)
+                    .where(
+                        table.c.serial == serial,
+                        table.c.log_id == log_id,
+                        table.c.cursor == first,
+                        kept.c.station == station,
+                    )
                 )
-            ).scalars()
-            names = list(asked)
-            if name in names:
-                return first
-            if len(names) < _MOST_RESENDS:
-                row = {"serial": serial, "log_id": log_id, "cursor": first, "name": name}
-                db.execute(insert(table).values(row))
-                return first
+                asked = list(names.scalars())
+                if name in asked:
+                    return first
+                if len(asked) < most:
+                    row = {"serial": serial, "log_id": log_id, "cursor": first, "name": name}
+                    db.execute(insert(table).values(row))
+                    return first
         return None
 
-    def _wrong(self, db: Connection, header: BatchHeader, lost: list[Span]) -> Iterator[Span]:
-        # Spans, from the band's receipted cursor to the end of a batch, that are not as they were.
+    def _wrong(
+        self, db: Connection, header: BatchHeader, lost: list[Span]
+    ) -> tuple[list[Span], list[Span]]:
+        # Spans, from the band's receipted cursor to the end of a batch, that are not as they were,
+        # and those that may not be.
         first = header.receipted
         at = first
-        for number, row in _rows(db, header.serial, header.log_id, first // log.SLOTS):
+        wrong: list[Span] = []
+        doubted: list[Span] = []
+        here = ledger.slots.c.sector.between(first // log.SLOTS, (header.end - 1) // log.SLOTS)
+        for number, row in _rows(db, header.serial, header.log_id, here):
             start = number * log.SLOTS
-            if start >= header.end:
-                break
-            bad = (_mask(row["wrong"]) | ~_mask(row["held"])) & ~_bits(lost, number) & parse.ALL
             if start > at:
                 # No batch brought these sectors.
-                yield from _without((at, start), lost)
-            for span in _spans(bad, start):
-                if (here := (max(span[0], first), min(span[1], header.end)))[0] < here[1]:
-                    yield here
+                wrong += spans.without((at, start), lost)
+            asked = spans.bits([(first, header.end)], number) & ~spans.bits(lost, number)
+            bad = (spans.mask(row["wrong"]) | ~spans.mask(row["held"])) & asked
+            wrong += spans.of_mask(bad, start)
+            doubted += spans.of_mask(spans.mask(row["doubted"]) & asked, start)
             at = start + log.SLOTS
-        yield from _without((at, header.end), lost)
+        wrong += spans.without((at, header.end), lost)
+        return wrong, doubted
 
     # --- state ------------------------------------------------------------------------------
 
     def state(self, db: Connection, serial: str) -> list[dict[str, Any]]:
-        """Every log of a band: its end, when its last batch came, how many slots are wrong by
-        kind, `gaps`, the spans that nobody brought and no loss mark declares, and how many batches
-        wait for the authority's key."""
+        """Every log of a band: its end, as far as records prove it, when its last batch came, how
+        many slots are wrong by kind, `gaps`, the spans that nobody brought and no loss mark
+        declares, and how many batches wait for the authority's key."""
         logs: dict[int, dict[str, Any]] = {}
         for row in db.execute(select(ledger.batches).where(ledger.batches.c.serial == serial)):
             entry = logs.setdefault(row.log_id, {"log_id": row.log_id, "end": 0, "came_s": 0})
@@ -264,91 +302,27 @@ class Sectors:
             entry["came_s"] = max(entry["came_s"], row.came_s)
         for log_id, entry in logs.items():
             entry |= {"torn": 0, "altered": 0, "missing": 0, "foreign": 0}
-            waiting = _waiting(db, serial, log_id)
-            entry["waiting"] = len(waiting)
-            lost = _joined([*_lost(db, serial, log_id), *waiting], 1 << 32)
+            entry["waiting"], waiting = self.pieces.waiting(db, serial, log_id)
+            lost = spans.joined([*_lost(db, serial, log_id), *waiting], _EVERY)
             gaps: list[Span] = []
-            at = 0
-            for number, row in _rows(db, serial, log_id, 0):
+            at = end = 0
+            for number, row in _rows(db, serial, log_id, ledger.slots.c.sector >= 0):
                 for kind in ("torn", "altered", "missing", "foreign"):
                     entry[kind] += row[kind]
                 start = number * log.SLOTS
-                gaps += _without((at, start), lost)
-                open_ = ~_mask(row["held"]) & ~_bits(lost, number) & parse.ALL
-                gaps += [(a, min(b, entry["end"])) for a, b in _spans(open_, start)]
+                if settled := spans.mask(row["settled"]):
+                    end = start + settled.bit_length()
+                gaps += spans.without((at, start), lost)
+                open_ = ~spans.mask(row["held"]) & ~spans.bits(lost, number) & parse.ALL
+                gaps += spans.of_mask(open_, start)
                 at = start + log.SLOTS
-            gaps = _joined([*gaps, *_without((at, entry["end"]), lost)], entry["end"])
+            # Where a station only says that the log goes on, nothing is missing yet.
+            entry["end"] = min(entry["end"], end)
+            gaps = spans.joined(gaps, entry["end"])
             entry["missing"] += sum(end - first for first, end in gaps)
             entry["gaps"] = [list(gap) for gap in gaps[:_MOST_GAPS]]
             entry["bad_slots"] = entry["altered"] + entry["missing"] + entry["foreign"]
         return list(logs.values())
-
-
-# --- masks and spans ------------------------------------------------------------------------
-
-
-def _mask(raw: bytes) -> int:
-    return int.from_bytes(raw, "little")
-
-
-def _raw(mask: int) -> bytes:
-    return mask.to_bytes(_MASK_BYTES, "little")
-
-
-def _spans(mask: int, start: int) -> list[Span]:
-    # Runs of ones, as cursors of the sector that starts there.
-    out: list[Span] = []
-    at = 0
-    while mask >> at:
-        at += ((mask >> at) & -(mask >> at)).bit_length() - 1
-        ones = ~(mask >> at)
-        size = (ones & -ones).bit_length() - 1
-        out.append((start + at, start + at + size))
-        at += size
-    return out
-
-
-def _bits(spans: Iterable[Span], number: int) -> int:
-    # The slots of a sector that are in some span.
-    start = number * log.SLOTS
-    mask = 0
-    for first, end in spans:
-        low, high = max(0, first - start), min(log.SLOTS, end - start)
-        if low < high:
-            mask |= (1 << high) - (1 << low)
-    return mask
-
-
-def _without(span: Span, holes: Iterable[Span]) -> Iterator[Span]:
-    # Parts of a span that are in none of the holes, which are in order.
-    first, end = span
-    for low, high in holes:
-        if low < end and high > first:
-            if low > first:
-                yield first, low
-            first = max(first, high)
-    if first < end:
-        yield first, end
-
-
-def _joined(spans: Iterable[Span], end: int) -> list[Span]:
-    # Spans in order, those that touch made one, none reaching behind `end`.
-    out: list[Span] = []
-    for first, until in sorted(spans):
-        if first >= min(until, end):
-            continue
-        if out and out[-1][1] >= first:
-            out[-1] = out[-1][0], max(out[-1][1], min(until, end))
-        else:
-            out.append((first, min(until, end)))
-    return out
-
-
-def _lay(held: bytearray, first: int, cursor: int, slots: bytes) -> None:
-    # Slots into the bytes of a span that begins at `first`.
-    at = (cursor - first) * log.SLOT_BYTES
-    slots = slots[max(0, -at) : max(0, len(held) - at)]
-    held[max(0, at) : max(0, at) + len(slots)] = slots
 
 
 # --- rows -----------------------------------------------------------------------------------
@@ -362,91 +336,44 @@ def _lost(db: Connection, serial: str, log_id: int) -> list[Span]:
         .where(table.c.serial == serial, table.c.log_id == log_id)
         .order_by(table.c.first)
     )
-    return _joined([(row.first, row.end) for row in rows], 1 << 32)
-
-
-def _waiting(db: Connection, serial: str, log_id: int) -> list[Span]:
-    # What batches brought that are not worked in yet.
-    table = ledger.batches
-    rows = db.execute(
-        select(table.c.first, table.c.end).where(
-            table.c.serial == serial, table.c.log_id == log_id, ~table.c.ingested
-        )
-    )
-    return [(row.first, row.end) for row in rows]
+    return spans.joined([(row.first, row.end) for row in rows], _EVERY)
 
 
 def _locked(
     log_id: int,
     number: int,
-    sources: list[Source],
+    sources: Sequence[Brought],
     opener: Opener,
     waits: Callable[[int], bool],
 ) -> bool:
     # Whether a sector can only be opened once a key comes into memory.
-    numbers = [parse.sealed_to(slot) for slot in parse.headers(log_id, number, sources)]
-    sealed = [number for number in numbers if number is not None]
+    heads = [head for source in sources for head in brought.headers(log_id, number, source)]
+    sealed = [key_id for head in heads if (key_id := brought.sealed_to(head)) is not None]
     return any(map(waits, sealed)) and not any(map(opener.has, sealed))
 
 
 def _rows(
-    db: Connection, serial: str, log_id: int, first: int
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    db: Connection, serial: str, log_id: int, which: ColumnElement[bool]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     table = ledger.slots
     rows = db.execute(
         select(table)
-        .where(table.c.serial == serial, table.c.log_id == log_id, table.c.sector >= first)
+        .where(table.c.serial == serial, table.c.log_id == log_id, which)
         .order_by(table.c.sector)
     ).mappings()
     for row in rows:
         yield row["sector"], {str(k): v for k, v in row.items()}
 
 
-def _names(db: Connection, serial: str, log_id: int, span: Span) -> list[str]:
-    # Batches that touch a span, oldest first.
-    table = ledger.batches
-    rows = db.execute(
-        select(table.c.name)
-        .where(
-            table.c.serial == serial,
-            table.c.log_id == log_id,
-            table.c.first < span[1],
-            table.c.end > span[0],
-        )
-        .order_by(table.c.came_s)
-    )
-    return list(rows.scalars())
-
-
-def _distinct(sources: list[Source]) -> list[Source]:
-    # A source that says only what another says is none of its own.
-    if len(sources) < 2:
-        return sources
-    out: list[Source] = []
-    for source in sources:
-        for other in out:
-            both = zip(source, other, strict=True)
-            if all(a is None or b is None or a == b for a, b in both):
-                for at, slot in enumerate(source):
-                    if slot is not None:
-                        other[at] = slot
-                break
-        else:
-            out.append(list(source))
+def _proved(row: Mapping[str, Any] | None) -> Brought | None:
+    # What was proved of a sector of which stations do not agree.
+    if row is None or row["chosen"] is None:
+        return None
+    out = Brought()
+    for at in range(log.SLOTS):
+        if spans.mask(row["proved"]) >> at & 1:
+            out.add(at, row["chosen"][at * log.SLOT_BYTES : (at + 1) * log.SLOT_BYTES])
     return out
-
-
-def _says_nothing_new(
-    row: Mapping[str, Any], mine: list[Source], sources: Mapping[int, list[Source]], number: int
-) -> bool:
-    if _mask(row["settled"]) != parse.ALL:
-        return False
-    known = sources.get(number, [])
-    return all(
-        slot is None or any(other[at] == slot for other in known)
-        for source in mine
-        for at, slot in enumerate(source)
-    )
 
 
 def _row(
@@ -458,10 +385,12 @@ def _row(
         "serial": header.serial,
         "log_id": header.log_id,
         "sector": found.number,
-        "seen": _raw(seen),
-        "held": _raw(found.held),
-        "settled": _raw(found.settled),
-        "wrong": _raw(found.altered | found.missing | found.foreign),
+        "seen": spans.raw(seen),
+        "held": spans.raw(found.held),
+        "proved": spans.raw(found.proved),
+        "settled": spans.raw(found.settled),
+        "wrong": spans.raw(found.altered | found.missing | found.foreign),
+        "doubted": spans.raw(found.doubted),
         "torn": found.torn.bit_count(),
         "altered": max(found.altered.bit_count(), old["altered"]),
         "missing": found.missing.bit_count(),

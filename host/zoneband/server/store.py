@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
         ("rssi_max", pa.int64()),
         ("boot_id", pa.int64()),
         ("run_s", pa.int64()),  # when it began by the observer's run time
-        ("clock", pa.int64()),  # server.timeline.Quality of start_s
+        ("clock", pa.int64()),  # server.timeline.Quality of start_s; -1: its time is not known
         ("log_id", pa.int64()),
         ("sector", pa.int64()),
         ("slot", pa.int64()),

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-import os
+import logging
 import re
 import secrets
 import threading
@@ -18,9 +18,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
 from zoneband import durable, serials
+from zoneband.i18n import _
 from zoneband.server import chains, groups, ledger, orders
+from zoneband.server import facts as checked
 from zoneband.server.identities import Identities
-from zoneband.server.ingest import Ingest
+from zoneband.server.ingest import UNPLACED, Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.opener import Opener
 from zoneband.server.people import People
@@ -34,6 +36,7 @@ from zoneband.wire import log, receipt
 from zoneband.wire import orders as order_wire
 
 _SWEEP_S = 600.0
+_say = logging.getLogger(__name__)
 # What an enrolment may say differently from one before: it may have changed since.
 _MAY_DIFFER = ("group_number", "group_generation", "log_format")
 
@@ -149,20 +152,17 @@ class TracingServer:
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
         # An opened enrolment.
-        role = facts["role"]
-        if role not in ("band", "venue") or not re.match(serials.PATTERN, facts["serial"]):
+        text, number = checked.text, checked.number
+        who = text(facts, "serial"), text(facts, "board"), text(facts, "role")
+        if who[2] not in ("band", "venue") or not re.match(serials.PATTERN, who[0]):
             raise ValueError("no enrolment")
-        base, dock, receipts = (
-            bytes.fromhex(facts[name]) for name in ("base_key", "dock_key", "receipt_key")
-        )
-        if any(len(key) != 32 for key in (base, dock, receipts)):
-            raise ValueError("no enrolment")
-        group, generation = int(facts.get("group", 1)), int(facts.get("generation", 1))
-        if not (1 <= group <= groups.LAST_NUMBER and 1 <= generation <= groups.LAST_GENERATION):
-            raise ValueError("no enrolment")
-        day = int(facts["base_day"])
-        lowest = log.FORMAT_SEALED if int(facts.get("log_format", 0)) else log.FORMAT_OPEN
-        who = facts["serial"], facts["board"], role
+        names = ("base_key", "dock_key", "receipt_key")
+        base, dock, receipts = (checked.key(facts, name) for name in names)
+        group = number(facts, "group", 1, groups.LAST_NUMBER, 1)
+        generation = number(facts, "generation", 1, groups.LAST_GENERATION, 1)
+        last_day = self._today() + chains.AHEAD_DAYS
+        day = number(facts, "base_day", chains.FIRST_DAY, last_day)
+        lowest = number(facts, "log_format", log.FORMAT_OPEN, log.FORMAT_SEALED, log.FORMAT_OPEN)
         self.enrol(Enrolment(*who, day, base, dock, receipts, group, generation, lowest))
 
     def take_sealed(self, station: str, name: str, data: bytes) -> tuple[bool, str]:
@@ -215,6 +215,7 @@ class TracingServer:
             if band is None:
                 raise Unknown
             logs = self._sectors.state(db, serial)
+            refused = self.sealed.refused(db, serial)
             points = db.execute(
                 select(ledger.clock_spans.c.quality).where(ledger.clock_spans.c.serial == serial)
             ).scalars()
@@ -224,6 +225,7 @@ class TracingServer:
             "board": band["board"],
             "role": band["role"],
             "logs": logs,
+            "enrolments_refused": refused,
             "clock": {"spans": len(vouched), "vouched": sum(vouched)},
         }
 
@@ -263,61 +265,76 @@ class TracingServer:
                 ingested = db.execute(
                     select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
                 ).scalar()
+                if not ingested:
+                    self._sectors.pieces.note(db, name, station, parsed)
                 band = self._band(db, header.serial)
                 rekeyed = False
                 if band is not None and not ingested and not any(map(self._waits, key_ids(parsed))):
-                    count, rekeyed = self._ingest(db, name, band, parsed)
-                    ingested = True
+                    count, rekeyed, ingested = self._ingest(db, name, station, band, parsed)
                 if band is not None and ingested:
-                    made = self._receipt(db, band, header.log_id, header.receipted)
+                    made = self._receipt(db, band, header.log_id, header.receipted, station)
             if rekeyed:
                 self._learn_chains()
             self._sweep()
             return new, count, made
 
-    def resend(self, name: str) -> int | None:
+    def resend(self, name: str, station: str) -> int | None:
         """The cursor from which a station that sent a batch must pull its band again, since what
         came was altered or missing there; None when nothing is to be mended."""
         with self._lock, self._engine.begin() as db:
             ingested = select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
             if not db.execute(ingested).scalar():
                 return None
-            return self._sectors.resend(db, name)
+            return self._sectors.resend(db, name, station)
 
     def _waits(self, key_id: int) -> bool:
         # Whether a key of the authority is not in memory, and may still come.
         return key_id not in self._keys and (not self._keys or key_id in self._numbers)
 
     def _ingest(
-        self, db: Connection, name: str, band: Mapping[str, Any], batch: batches.Batch
-    ) -> tuple[int, bool]:
-        # (new records, whether the band has a new chain of IDs)
+        self,
+        db: Connection,
+        name: str,
+        station: str,
+        band: Mapping[str, Any],
+        batch: batches.Batch,
+    ) -> tuple[int, bool, bool]:
+        # (new records, whether the band has a new chain of IDs, whether all of it is worked in)
         opener = Opener(self._keys, band["serial"], band["receipt_key"])
-        fresh = self._sectors.take(db, name, batch, opener, self._waits, band["log_format"])
+        fresh, whole = self._sectors.take(
+            db, name, station, batch, opener, self._waits, band["log_format"]
+        )
         rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today())
         orders.executed(db, band["serial"], int(self._utc()))
         db.execute(
-            update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=True)
+            update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=whole)
         )
-        return len(fresh), rekeyed
+        return len(fresh), rekeyed, whole
 
     def _work_waiting(self, serial: str | None = None) -> None:
         # Batches that waited for their band's enrolment, or for the authority's key.
         table = ledger.batches
-        waiting = select(table.c.name, table.c.serial).where(~table.c.ingested)
+        waiting = select(table).where(~table.c.ingested)
         if serial is not None:
             waiting = waiting.where(table.c.serial == serial)
         with self._engine.connect() as db:
             rows = list(db.execute(waiting.order_by(table.c.came_s)))
         for row in rows:
-            kept = batches.unpack((self._raw / row.name).read_bytes())
-            with self._engine.begin() as db:
-                band = self._band(db, row.serial)
-                if band is None or any(map(self._waits, key_ids(kept))):
-                    continue
-                _, rekeyed = self._ingest(db, row.name, band, kept)
-            if rekeyed:
-                self._learn_chains()
+            # One that cannot be worked in holds none of the others up.
+            try:
+                self._work_in(row.name, row.station, row.serial)
+            except Exception:
+                _say.exception(_("Batch %s could not be worked in; it is kept."), row.name)
+
+    def _work_in(self, name: str, station: str, serial: str) -> None:
+        kept = self._sectors.pieces.read(name)
+        with self._engine.begin() as db:
+            band = self._band(db, serial)
+            if band is None or any(map(self._waits, key_ids(kept))):
+                return
+            _count, rekeyed, _whole = self._ingest(db, name, station, band, kept)
+        if rekeyed:
+            self._learn_chains()
 
     def _today(self) -> int:
         return int(self._utc()) // 86400
@@ -328,24 +345,26 @@ class TracingServer:
             return
         self._swept = now
         with self._engine.connect() as db:
-            self._work.sweep(db, time.time() - _SWEEP_S)
+            self._work.sweep(db)
 
     # --- receipts ---------------------------------------------------------------------------
 
-    def receipt(self, serial: str, log_id: int, first: int) -> dict[str, Any] | None:
-        """Receipt from a band's receipted cursor on, as far as every slot is genuine. Raises
-        Unknown."""
+    def receipt(
+        self, serial: str, log_id: int, first: int, station: str = ""
+    ) -> dict[str, Any] | None:
+        """Receipt from a band's receipted cursor on, as far as every slot is genuine; station: who
+        asks. Raises Unknown."""
         with self._engine.connect() as db:
             band = self._band(db, serial)
             if band is None:
                 raise Unknown
-            return self._receipt(db, band, log_id, first)
+            return self._receipt(db, band, log_id, first, station)
 
     def _receipt(
-        self, db: Connection, band: Mapping[str, Any], log_id: int, first: int
+        self, db: Connection, band: Mapping[str, Any], log_id: int, first: int, station: str
     ) -> dict[str, Any] | None:
         serial = band["serial"]
-        first, upto, digest = self._sectors.gapless(db, serial, log_id, first)
+        first, upto, digest = self._sectors.gapless(db, serial, log_id, first, station)
         if upto == first:
             return None
         made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
@@ -380,18 +399,21 @@ class TracingServer:
                 select(ledger.segments.c.path).where(ledger.segments.c.day.between(first, last))
             ).scalars()
             files = [str(self._encounters / path) for path in paths]
-            rows = evidence(files, band["id"], from_s, to_s)
+            # What no clock point places yet was at no time.
+            found = evidence(files, band["id"], from_s, to_s)
+            rows = [row for row in found if row.clock != UNPLACED]
             people = People(db, {row.observer for row in rows} | {row.contact for row in rows})
-            found = contacts(self.rule, rows, band["id"], people, from_s, to_s)
-            for contact in found:
+            met = contacts(self.rule, rows, band["id"], people, from_s, to_s)
+            for contact in met:
                 number = people.number(contact["serial"], contact["holder"])
                 contact["person"] = self.sealed.person(db, contact["serial"], number)
-        return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": found}
+        return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": met}
 
 
 def _secret(path: Path, size: int) -> str:
-    if not path.exists():
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w", encoding="ascii") as f:
-            f.write(secrets.token_hex(size))
-    return path.read_text(encoding="ascii").strip()
+    # One that is not whole, since the power went as it was drawn, keeps nobody out.
+    kept = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else ""
+    if not re.fullmatch(rf"[!-~]{{{2 * size},}}", kept):
+        kept = secrets.token_hex(size)
+        durable.write(path, lambda f: f.write(kept.encode()), 0o600)
+    return kept

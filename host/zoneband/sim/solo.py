@@ -131,9 +131,13 @@ class Solo:
             os.close(held)
 
     def run(self, code: str, timeout_s: float = 600, **how: Any) -> str:
-        """Run a script to its end; what it printed. Raises RuntimeError when it failed."""
+        """Run a script to its end; what it printed. Raises RuntimeError when it failed, and
+        subprocess.TimeoutExpired when it does not end."""
         process = self.start(code, **how)
-        out, errors = process.communicate(timeout=timeout_s)
+        try:
+            out, errors = process.communicate(timeout=timeout_s)
+        finally:
+            process.kill()
         if process.returncode:
             raise RuntimeError((out + errors).decode(errors="replace")[-3000:])
         return out.decode()

@@ -10,17 +10,20 @@ _now_path = ""
 
 def watch(kind, truth_path, now_path):
     """kind: the band log's class. A line in truth_path for each record whose slot has read back:
-    cursor and 24 bytes in hex; now_path: the virtual time of the last `tick`."""
+    log id, cursor and 24 bytes in hex; now_path: the virtual time of the last `tick`."""
     global _now_path
     _now_path = now_path
     real = kind.append
 
     def append(self, record):
         record = bytes(record)
-        real(self, record)
+        if not real(self, record):
+            return False
         with _open(truth_path, "a") as f:
-            f.write("%d %s\n" % (self.head - 1, binascii.hexlify(record).decode()))
+            place = self.log_id, self.head - 1
+            f.write("%d %d %s\n" % (place + (binascii.hexlify(record).decode(),)))
         tick()
+        return True
 
     kind.append = append
 
