@@ -68,8 +68,9 @@ class SealedBook:
     # --- writing ----------------------------------------------------------------------------
 
     def header(self, sector: int) -> bytes:
-        body = b"ZBLG" + struct.pack("<BBHII", self._fmt, self._number, 0, self.log_id, sector)
-        body += bytes(12)
+        lived = 50 * sector  # quarter hours of run time
+        body = b"ZBLG" + struct.pack("<BBHI", self._fmt, self._number, 0, self.log_id)
+        body += struct.pack("<II", sector, lived) + bytes(8)
         return body + _crc(body)
 
     def group(self) -> None:
