@@ -38,6 +38,8 @@ MOUNT_US = 100_000
 
 
 _HAND_OUT = """
+import os
+os.radio_is(True)  # as it is on a band that draws a log's number and secrets
 from band import app, seal
 from band.bandlog import BandLog
 from band.keys import BandKeys
