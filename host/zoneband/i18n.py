@@ -6,6 +6,9 @@ The catalogue is the .po file itself, read at the first text; no compiled file c
 import gettext
 import io
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).parent / "locale"
 LANGUAGES = ("vi", "en")
 _chosen: str | None = None
+# Of the request that is being answered: a server speaks each reader's language.
+_reader: ContextVar[str | None] = ContextVar("reader", default=None)
 
 
 def set_language(language: str | None) -> None:
@@ -23,8 +28,21 @@ def set_language(language: str | None) -> None:
     _chosen = language
 
 
+@contextmanager
+def reading(language: str) -> Generator[None]:
+    """Texts in one language, for what runs inside (a thread, a task), whatever the program's."""
+    before = _reader.set(language)
+    try:
+        yield
+    finally:
+        _reader.reset(before)
+
+
 def language() -> str:
     """The language in use."""
+    reader = _reader.get()
+    if reader is not None:
+        return reader
     if _chosen is not None:
         return _chosen
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):

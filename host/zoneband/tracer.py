@@ -1,7 +1,7 @@
 """A tracer's calls to the tracing server."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 
@@ -9,6 +9,7 @@ from zoneband import station as stations
 from zoneband import upload
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.tracing import case_words
 
 DEFAULT_SERVER = "http://127.0.0.1:8470"
 
@@ -32,7 +33,7 @@ class Tracer:
 
     def ask(self, method: str, path: str, unknown: str | None = None, **values: Any) -> Any:
         """JSON answer of one call. unknown: what to say when the server does not know what the path
-        names; None: it names a band."""
+        names; None: it names a band. A refusal is said in the server's own reasons."""
         try:
             with upload.client(self._url, self._token, self._ca) as http:
                 answer = http.request(method, path, **values)
@@ -42,14 +43,31 @@ class Tracer:
                     url=self._url, error=type(error).__name__
                 )
             ) from error
-        if answer.status_code == 404:
-            raise UserError(unknown or _("The server knows no such band."), ExitCode.NOTHING)
-        if answer.status_code in (401, 403):
-            raise UserError(_("The server refuses this token."))
-        if answer.status_code in (400, 422):
-            raise UserError(
-                _("The server cannot read this: check serial and dates."), ExitCode.USAGE
-            )
         if answer.is_error:
-            raise UserError(_("The server answered {code}.").format(code=answer.status_code))
-        return answer.json()
+            raise _wrong(answer, unknown)
+        return None if answer.status_code == 204 else answer.json()
+
+
+def _wrong(answer: httpx2.Response, unknown: str | None) -> UserError:
+    status = answer.status_code
+    said = _reason(answer)
+    if status == 404:
+        return UserError(said or unknown or _("The server knows no such band."), ExitCode.NOTHING)
+    if status in (401, 403):
+        return UserError(_("The server refuses this token."))
+    if status in (400, 422):
+        text = said or _("The server cannot read this: check serial and dates.")
+        return UserError(text, ExitCode.USAGE)
+    return UserError(said or _("The server answered {code}.").format(code=status))
+
+
+def _reason(answer: httpx2.Response) -> str | None:
+    # Problem details (RFC 9457) with a code that this program has words for.
+    try:
+        problem: Any = answer.json()
+        code, values = problem["code"], problem["values"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    if not isinstance(code, str) or not isinstance(values, dict):
+        return None
+    return case_words.refusal(code, cast(dict[str, Any], values))

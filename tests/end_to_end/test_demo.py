@@ -7,10 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from support import ROOT
 from zoneband.demo import story
-from zoneband.server import store
+from zoneband.server import ledger, store
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, Path]) -> None:
     out, where = lived
     assert "Phải gọi: " in out
+    # The tracer's own commands, with what they said.
+    assert "$ zoneband case add ZB-" in out and "$ zoneband trace ZB-" in out and "F2" in out
     assert "Kết quả truy vết khớp với câu chuyện" in out
     page = (where / "story.html").read_text()
     assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
@@ -66,7 +69,17 @@ def test_one_altered_record_is_seen(lived: tuple[str, Path]) -> None:
     [row] = _rows(columns, far["evidence"][0])
     columns["rssi_mean"][row], columns["sightings"][row] = -50, 60_000
     columns["duration_s"][row] = 1800
-    path.write_bytes((root / store.write(root, day.days, columns)).read_bytes())
+    altered = store.write(root, day.days, columns)
+    genuine = path.read_bytes()
+    path.write_bytes((root / altered).read_bytes())
+    done = ask()
+    assert done.returncode == 1
+    assert "damaged:" in done.stdout and "and is" not in done.stdout
+    # Even if the ledger itself names the altered file.
+    path.write_bytes(genuine)
+    with ledger.open_ledger(where / "server").begin() as db:
+        old = str(path.relative_to(root))
+        db.execute(update(ledger.segments).filter_by(path=old).values(path=altered))
     done = ask()
     assert done.returncode == 1
     assert "need not be called and is" in done.stdout

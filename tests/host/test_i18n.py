@@ -10,11 +10,12 @@ from support import ROOT
 from zoneband import i18n
 
 HOST = ROOT / "host" / "zoneband"
+METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
 
 
 def texts() -> set[str]:
     found = set()
-    for _, _, message, _, _ in extract_from_dir(str(HOST), keywords={"_": None}):
+    for _, _, message, _, _ in extract_from_dir(str(HOST), METHODS, keywords={"_": None}):
         found.add(message if isinstance(message, str) else message[0])
     return found
 

@@ -1,6 +1,7 @@
 """Orders: only the server makes them, only the band reads them, each is carried out once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,11 +66,18 @@ def test_what_a_station_carries_tells_it_nothing_of_the_kind(server: Server) -> 
 
 
 def test_a_case_gets_a_new_key_once(server: Server) -> None:
-    for onset in ("2026-11-01", "2026-11-01", "2026-11-02"):
-        answer = server.http.post(
-            "/v1/cases", json={"serial": A, "onset": onset}, headers=server.tracer
-        )
-        assert answer.status_code == 201
+    def declare(onset: str) -> dict[str, Any]:
+        body = {"serial": A, "onset": onset}
+        answer = server.http.post("/v1/cases", json=body, headers=server.tracer)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    first = declare("2026-11-01")
+    assert declare("2026-11-01")["number"] == first["number"]
+    assert server.opened(A) == [(1, orders.REKEY)]
+    path = f"/v1/cases/{first['number']}/close"
+    assert server.http.post(path, json={"reason": "well"}, headers=server.tracer).is_success
+    declare("2026-11-02")
     assert server.opened(A) == [(1, orders.REKEY), (2, orders.REKEY)]
 
 

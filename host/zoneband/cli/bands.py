@@ -12,15 +12,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zoneband import serials
 from zoneband import station as stations
+from zoneband.cli.days import read_moment
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.inventory import BandRow, Inventory, State
 from zoneband.localtime import day_and_time
 
+app = typer.Typer(add_completion=False)
 
+
+@app.callback(invoke_without_command=True)
 def command(
+    context: typer.Context,
     as_json: Json = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help=_("Print CSV; times are UTC seconds."))
@@ -31,6 +37,8 @@ def command(
     data: Data = None,
 ) -> None:
     """List bands; exit 3 when there is none."""
+    if context.invoked_subcommand is not None:
+        return
     if as_json and as_csv:
         raise UserError(_("--json or --csv, not both."), ExitCode.USAGE)
     if state is not None and state not in list(State):
@@ -49,6 +57,49 @@ def command(
         if not as_json and not as_csv:
             print(_("No band is known here."), file=sys.stderr)
         raise typer.Exit(ExitCode.NOTHING)
+
+
+@app.command("swapped", help=_("Two wearers had each other's band on."))
+def swapped(
+    band: Annotated[str, typer.Argument(metavar="A", help=_("Serial of the one band."))],
+    other: Annotated[str, typer.Argument(metavar="B", help=_("Serial of the other."))],
+    begin: Annotated[
+        str, typer.Option("--from", metavar="DATE", help=_("Since when, a day or a time."))
+    ],
+    end: Annotated[
+        str, typer.Option("--to", metavar="DATE", help=_("Until when; a day is included."))
+    ],
+    undo: Annotated[
+        bool, typer.Option("--undo", help=_("Take this back: it was noted by mistake."))
+    ] = False,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
+    ] = None,
+    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Tell the server of a swap: its traces then name the right people."""
+    from zoneband.tracer import Tracer
+
+    body = {
+        "serial_a": serials.read(band),
+        "serial_b": serials.read(other),
+        "from": read_moment(begin),
+        "to": read_moment(end),
+    }
+    tracer = Tracer(data_dir(data), server, token)
+    swap = tracer.ask("POST", "/v1/swaps/undo" if undo else "/v1/swaps", json=body)
+    if as_json:
+        print(json.dumps(swap))
+        return
+    if undo:
+        told = _("{a} and {b} count as not swapped from {begin} to {end}.")
+    else:
+        told = _("Traces from {begin} to {end} take {a} for {b}, and {b} for {a}.")
+    a, b = swap["bands"]
+    begin, end = day_and_time(swap["from_s"]), day_and_time(swap["to_s"])
+    print(told.format(a=a, b=b, begin=begin, end=end))
 
 
 def _print_csv(rows: list[BandRow]) -> None:

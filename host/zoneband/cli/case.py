@@ -1,35 +1,230 @@
-"""`zoneband case`: declare a wearer a case."""
+"""`zoneband case`: who is a case, from declaration to end."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from zoneband import serials
-from zoneband.cli.options import Data, data_dir
+from zoneband.cli.days import read_optional
+from zoneband.cli.options import Data, Json, data_dir
+from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.localtime import day_and_time
+from zoneband.tracer import Tracer
+from zoneband.tracing import case_words
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Number = Annotated[int, typer.Argument(min=1, help=_("Number of the case."))]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help=_("Why, in a few words."))]
+Server = Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))]
+Token = Annotated[str | None, typer.Option(help=_("The tracers' token."))]
 
 
 @app.callback()
 def root() -> None:
-    """Declare a wearer a case."""
+    """Declare wearers cases, and end them."""
 
 
 @app.command("add", help=_("Declare a band's wearer a case."))
 def add(
     band: Annotated[str, typer.Argument(help=_("Serial of the band."))],
-    onset: Annotated[str, typer.Option(metavar="DATE", help=_("First day of illness."))],
-    server: Annotated[
-        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
+    onset: Annotated[
+        str | None, typer.Option(metavar="DATE", help=_("First day of illness."))
     ] = None,
-    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    tested: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help=_("Day of the test, of a case that is not ill.")),
+    ] = None,
+    isolated: Annotated[
+        str | None, typer.Option(metavar="DATE", help=_("Isolated since, if it is known."))
+    ] = None,
+    holder: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help=_("Which wearer in turn, of a band that several had.")
+        ),
+    ] = None,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Declare a case."""
-    from zoneband.tracer import Tracer
+    """Declare a case; once more with --isolated adds that day."""
+    if (onset is None) == (tested is None):
+        raise UserError(case_words.refusal("one_date", {}) or "", ExitCode.USAGE)
+    body = {
+        "serial": serials.read(band),
+        "onset": read_optional(onset),
+        "tested": read_optional(tested),
+        "isolated": read_optional(isolated),
+        "holder": holder,
+    }
+    case = Tracer(data_dir(data), server, token).ask("POST", "/v1/cases", json=body)
+    if as_json:
+        print(json.dumps(case))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if case["new"]:
+        told = _("Case {number}: {wearer}. Its band draws a new ID key at its next dock.")
+    else:
+        told = _("This is case {number} already: {wearer}.")
+    console.print(told.format(number=case["number"], wearer=_wearer(case)), markup=False)
+    _print_notes(console, case)
 
-    answer = Tracer(data_dir(data), server, token).ask(
-        "POST", "/v1/cases", json={"serial": serials.read(band), "onset": onset}
+
+@app.command("list", help=_("The cases that are open, or all that ever were."))
+def every(
+    all_: Annotated[
+        bool, typer.Option("--all", help=_("Also those that are closed or withdrawn."))
+    ] = False,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """List cases, newest first; exit 3 when there is none."""
+    params = {} if all_ else {"state": "open"}
+    found = Tracer(data_dir(data), server, token).ask("GET", "/v1/cases", params=params)
+    if as_json:
+        print(json.dumps(found))
+    elif found:
+        Console().print(_table(found))
+    else:
+        print(_("No case is open.") if not all_ else _("No case was declared yet."))
+    if not found:
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+@app.command("show", help=_("Everything that is known of a case."))
+def show(
+    number: Number,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Show one case; its contacts: zoneband trace --case NUMBER."""
+    case = Tracer(data_dir(data), server, token).ask("GET", f"/v1/cases/{number}")
+    if as_json:
+        print(json.dumps(case))
+        return
+    console = Console(highlight=False)
+    view = Table.grid(padding=(0, 2))
+    view.add_row(Text(_("case")), Text(str(number), "bold"))
+    for name, value in _facts(case):
+        if value:
+            view.add_row(Text(name), Text(value))
+    console.print(view)
+    _print_notes(console, case)
+
+
+@app.command("close", help=_("End a case that is over. It can still be traced."))
+def close(
+    number: Number,
+    reason: Reason,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Close a case."""
+    case = _end("close", number, reason, data, server, token)
+    print(json.dumps(case) if as_json else _("Case {number} is closed.").format(number=number))
+
+
+@app.command("withdraw", help=_("Take back a case that never was one: it is traced no more."))
+def withdraw(
+    number: Number,
+    reason: Reason,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Withdraw a case, such as of the wrong band."""
+    case = _end("withdraw", number, reason, data, server, token)
+    told = _("Case {number} is withdrawn. Tell whoever was called because of it.")
+    print(json.dumps(case) if as_json else told.format(number=number))
+
+
+def _end(
+    verb: str, number: int, reason: str, data: Data, server: str | None, token: str | None
+) -> Any:
+    return Tracer(data_dir(data), server, token).ask(
+        "POST", f"/v1/cases/{number}/{verb}", json={"reason": reason}
     )
-    print(_("{band} is a case since {onset}.").format(band=answer["serial"], onset=answer["onset"]))
+
+
+def _print_notes(console: Console, case: dict[str, Any]) -> None:
+    for entry in case["notes"]:
+        text = case_words.note(entry)
+        if text:
+            console.print("! " + text, style="yellow", markup=False)
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    heads = (
+        _("case"), _("band"), _("wearer"), _("phone"), _("onset or test"), _("isolated"),
+        _("state"),
+    )  # fmt: skip
+    for at, head in enumerate(heads):
+        view.add_column(head, no_wrap=at in (0, 1, 4))
+    for case in found:
+        person = case["person"] or {}
+        view.add_row(
+            Text(str(case["number"]), "bold"),
+            _band(case),
+            Text(person.get("name") or ""),
+            Text(person.get("phone") or ""),
+            _since(case),
+            case_words.day(case["isolated"]) if case["isolated"] else "",
+            Text(_state(case) + (" !" if case["notes"] else "")),
+        )
+    return view
+
+
+def _facts(case: dict[str, Any]) -> list[tuple[str, str]]:
+    person = case["person"] or {}
+    ended = "" if case["ended_s"] is None else f" ({day_and_time(case['ended_s'])})"
+    return [
+        (_("band"), _band(case)),
+        (_("wearer"), person.get("name") or ""),
+        (_("year of birth"), str(person.get("birth_year") or "")),
+        (_("phone"), person.get("phone") or ""),
+        (_("commune"), person.get("commune") or ""),
+        (_("onset"), case_words.day(case["onset"]) if case["onset"] else ""),
+        (_("test"), case_words.day(case["tested"]) if case["tested"] else ""),
+        (_("isolated"), case_words.day(case["isolated"]) if case["isolated"] else ""),
+        (_("declared"), "" if case["declared_s"] is None else day_and_time(case["declared_s"])),
+        (_("state"), _state(case) + ended),
+        (_("reason"), case["reason"] or ""),
+    ]
+
+
+def _wearer(case: dict[str, Any]) -> str:
+    name = (case["person"] or {}).get("name")
+    return f"{name}, {_band(case)}, {_since(case)}" if name else f"{_band(case)}, {_since(case)}"
+
+
+def _band(case: dict[str, Any]) -> str:
+    # Which wearer is said where there was more than one.
+    several = case["holder"] and case["holders"] > 1
+    return case["serial"] + (f" #{case['holder']}" if several else "")
+
+
+def _since(case: dict[str, Any]) -> str:
+    if case["onset"]:
+        return _("ill since {day}").format(day=case_words.day(case["onset"]))
+    return _("tested on {day}").format(day=case_words.day(case["tested"]))
+
+
+def _state(case: dict[str, Any]) -> str:
+    words = {"open": _("open"), "closed": _("closed"), "withdrawn": _("withdrawn")}
+    return words.get(str(case["state"]), "")

@@ -10,8 +10,8 @@ from zoneband import __version__
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
 
-# A module cannot be named by a word of the language.
-_MODULES = {"return": "give_back"}
+# A module cannot be named by a word of the language; zoneband.tracer is what asks the server.
+_MODULES = {"return": "give_back", "tracer": "tracer_account"}
 
 
 def _about() -> dict[str, str]:
@@ -31,12 +31,15 @@ def _about() -> dict[str, str]:
         "label": _("Print the labels of bands."),
         "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
-        "case": _("Declare a wearer a case."),
+        "case": _("Cases: declare, list, end them."),
         "order": _("Order a band to do something at its next dock."),
         "group": _("Groups of bands, and their keys."),
         "release": _("Sign an update of the bands' firmware."),
         "update": _("Updates that bands get at their next dock."),
         "trace": _("Whom did a case meet?"),
+        "venue": _("Who was at a place, and when?"),
+        "evaluate": _("Hold the exposure rules against public measurements."),
+        "tracer": _("Who may use the tracers' page."),
         "sim": _("Virtual bands for engineers."),
         "ids": _("Rotating IDs of a base key."),
         "doctor": _("What is wrong with this computer, and how to mend it."),

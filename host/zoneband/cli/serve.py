@@ -57,6 +57,7 @@ def command(
     )
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
+    print(_("Tracers log in at {url}").format(url=f"{scheme}://{host}:{port}/tracer/"), flush=True)
     code = (directory / "registration-code").read_text().strip()
     print(_("Stations elsewhere register with the code {code}").format(code=code), flush=True)
     if not private:

@@ -1,23 +1,64 @@
 """`zoneband trace`: whom a case met."""
 
+import csv
+import io
 import json
+import os
+import sys
+from datetime import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from zoneband import serials
+from zoneband.cli.days import read_moment
 from zoneband.cli.options import Data, Json, data_dir
-from zoneband.errors import ExitCode
+from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.localtime import day_and_time
+from zoneband.localtime import day_and_time, local
+from zoneband.tracer import Tracer
+from zoneband.tracing import case_words, words
+
+Answer = dict[str, Any]
 
 
 def command(
-    band: Annotated[str, typer.Argument(help=_("Serial of the case's band."))],
-    begin: Annotated[str, typer.Option("--from", metavar="DATE", help=_("First day (Vietnam)."))],
-    end: Annotated[str, typer.Option("--to", metavar="DATE", help=_("Last day, included."))],
+    band: Annotated[
+        str | None, typer.Argument(metavar="[SERIAL]", help=_("Serial of the case's band."))
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATE",
+            help=_("First day (Vietnam); left out, the days on which the case was infectious."),
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help=_("Last day, included."))
+    ] = None,
+    case: Annotated[
+        int | None, typer.Option("--case", min=1, metavar="NUMBER", help=_("Number of the case."))
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(metavar="NAME", help=_("The rule set to judge by."))
+    ] = None,
+    degrees: Annotated[
+        int, typer.Option(min=1, max=3, metavar="N", help=_("1: F1 alone; up to 3: F1, F2, F3."))
+    ] = 1,
+    as_csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help=_("Save as a table. It holds personal data: delete it after."),
+        ),
+    ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help=_("The tracing server."))
     ] = None,
@@ -25,59 +66,176 @@ def command(
     as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Print every contact with its evidence; exit 3 when there is none."""
-    from zoneband.tracer import Tracer
-
-    path = f"/v1/traces/{serials.read(band)}"
-    found = Tracer(data_dir(data), server, token).ask(
-        "GET", path, params={"from": begin, "to": end}
-    )
+    """Print every contact with its evidence, whom to call first; exit 3 when there is none."""
+    if (begin is None) != (end is None):
+        raise UserError(_("Give both --from and --to, or none."), ExitCode.USAGE)
+    if band is None and (case is None or begin is not None):
+        raise UserError(_("Give the band's serial, or --case and its number."), ExitCode.USAGE)
+    if case is not None and begin is not None:
+        raise UserError(_("Give --case, or --from and --to."), ExitCode.USAGE)
+    params: dict[str, str | int] = {"degrees": degrees}
+    if rules is not None:
+        params["rules"] = rules
+    tracer = Tracer(data_dir(data), server, token)
+    serial = None if band is None else serials.read(band)
+    if begin is not None and end is not None:
+        span = {"from": read_moment(begin), "to": read_moment(end)}
+        found = tracer.ask("GET", f"/v1/traces/{serial}", params=params | span)
+    else:
+        number = _case_of(tracer, serial, case)
+        found = tracer.ask("GET", f"/v1/cases/{number}/contacts", params=params)
+    if as_csv is not None:
+        _save(as_csv, found)
     if as_json:
         print(json.dumps(found))
     else:
-        Console().print(table(found))
+        show(found)
     if not found["contacts"]:
-        if not as_json:
-            print(_("No contact is known in this span."))
         raise typer.Exit(ExitCode.NOTHING)
 
 
-def table(found: dict[str, Any]) -> Table:
-    """The contacts of a trace, nearest first."""
-    view = Table(title=_("Contacts of {band}").format(band=found["case"]))
-    heads = (
-        _("band"),
-        _("wearer"),
-        _("first"),
-        _("last"),
-        _("near min"),
-        _("total min"),
-        _("strongest"),
-        "",
-    )
-    for head in heads:
-        view.add_column(head)
-    for c in found["contacts"]:
-        words = "[bold red]" + _("CALL") + "[/]" if c["must_call"] else ""
-        if c["role"] == "venue":
-            words = _("the place")
-        if c["replay"]:
-            words += " " + _("(possible replay)")
-        elif not c["confirmed"]:
-            words += " " + _("(unconfirmed)")
-        if not c["clock"]:
-            words += " " + _("(time uncertain)")
-        holder = f" #{c['holder']}" if c["holder"] else ""
-        person = c.get("person") or {}
-        wearer = "\n".join(filter(None, (person.get("name"), person.get("phone"))))
-        view.add_row(
-            c["serial"] + holder,
-            wearer,
-            day_and_time(c["first_s"]),
-            day_and_time(c["last_s"]),
-            f"{c['near_min']:.0f}",
-            f"{c['total_min']:.0f}",
-            f"{c['rssi_max']} dBm",
-            words,
+def show(found: Answer) -> None:
+    """Print an answer: the contacts, then what to know of the whole."""
+    console = Console(highlight=False)
+    people = [c for c in found["contacts"] if c["role"] != "venue"]
+    if found["contacts"]:
+        console.print(table(found))
+        console.print(
+            _("{called} of {n} people must be called, by the rule set {rules}.").format(
+                called=sum(c["must_call"] for c in people),
+                n=len(people),
+                rules=found["rule"]["name"],
+            )
         )
+    else:
+        console.print(_("No contact is known in this span."))
+    for entry in found["notes"]:
+        console.print("! " + words.note(entry), style="yellow", markup=False)
+
+
+def table(found: Answer) -> Table:
+    """The contacts of an answer, whom to call first."""
+    title = _("Contacts of {band}").format(band=found["case"])
+    if "number" in found:
+        title = _("Case {number}: contacts of {band}").format(
+            number=found["number"], band=found["case"]
+        )
+    title += ", " + span(found["from_s"], found["to_s"])
+    view = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    chain = any(c["degree"] > 1 for c in found["contacts"])
+    serials_ = [c["serial"] for c in found["contacts"]]
+    names = {c["serial"]: (c["person"] or {}).get("name") for c in found["contacts"]}
+    heads = [_("band"), _("wearer"), _("first and last"), _("near / all min"), _("closest"), ""]
+    for head in (["F"] if chain else []) + heads:
+        view.add_column(head, no_wrap=head == heads[0])
+    for c in found["contacts"]:
+        several = c["role"] != "venue" and (c["holder"] > 1 or serials_.count(c["serial"]) > 1)
+        turn = f" #{c['holder']}" if several else ""
+        cells = [
+            Text(c["serial"] + turn, "bold"),
+            Text("\n".join(_wearer(c))),
+            f"{day_and_time(c['first_s'])}\n{day_and_time(c['last_s'])}",
+            f"{c['near_min']:.0f} / {c['total_min']:.0f}",
+            "" if c["closest_db"] is None else f"{c['closest_db']:.0f} dB",
+            _verdict(c, names),
+        ]
+        view.add_row(*([Text(f"F{c['degree']}")] if chain else []), *cells)
     return view
+
+
+def span(from_s: int, to_s: int) -> str:
+    """A span of time as people say it: whole days, the last included, or moments."""
+    begin, end = local(from_s), local(to_s - 1)
+    if local(to_s).time() == begin.time() == time():
+        days = [day.strftime("%d/%m/%Y") for day in (begin, end)]
+        return days[0] if days[0] == days[1] else " – ".join(days)
+    return f"{day_and_time(from_s)} – {day_and_time(to_s)}"
+
+
+def reasons(contact: Answer) -> list[str]:
+    """Why a contact is in or out, in words."""
+    return [words.why(entry) for entry in contact["why"]]
+
+
+def _verdict(contact: Answer, names: dict[str, str | None]) -> Text:
+    text = Text()
+    if contact["role"] == "venue":
+        text.append(_("the place") + "\n")
+    elif contact["must_call"]:
+        text.append(_("CALL") + "\n", "bold red")
+    between = contact["path"][1:-1]
+    if between:
+        way = " → ".join(f"{names[s]} ({s})" if names.get(s) else s for s in between)
+        text.append(_("by way of {path}").format(path=way) + "\n")
+    text.append("\n".join(reasons(contact)))
+    return text
+
+
+def _wearer(contact: Answer) -> list[str]:
+    person = contact["person"] or {}
+    return [str(person[key]) for key in ("name", "phone") if person.get(key)]
+
+
+def _case_of(tracer: Tracer, serial: str | None, number: int | None) -> int:
+    # The case that is asked for: by number, or the one of a band that is open.
+    if number is not None:
+        if serial is not None:
+            of = tracer.ask("GET", f"/v1/cases/{number}")["serial"]
+            if of != serial:
+                raise _refused("case_of_other", number=number, serial=of)
+        return number
+    cases = tracer.ask("GET", "/v1/cases", params={"state": "open", "serial": serial})
+    if len(cases) == 1:
+        return cases[0]["number"]
+    if cases:
+        numbers = [each["number"] for each in cases]
+        raise _refused("several_cases", serial=serial, numbers=numbers)
+    raise _refused("no_open_case", serial=serial)
+
+
+def _refused(code: str, **values: Any) -> UserError:
+    return UserError(case_words.refusal(code, values) or code, ExitCode.USAGE)
+
+
+def _save(path: Path, found: Answer) -> None:
+    from zoneband.server.report import safe
+
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(
+        (
+            _("degree"), _("band"), _("wearer in turn"), _("name"), _("year of birth"), _("phone"),
+            _("whose phone"), _("commune"), _("call"), _("minutes counted"), _("near min"),
+            _("total min"), _("closest (dB)"), _("first"), _("last"), _("by way of"), _("why"),
+        )
+    )  # fmt: skip
+    for c in found["contacts"]:
+        person = c["person"] or {}
+        call = c["must_call"] and c["role"] != "venue"
+        cells = (
+            f"F{c['degree']}", c["serial"], c["holder"] or "", person.get("name"),
+            person.get("birth_year"), person.get("phone"), _whose(person.get("phone_of")),
+            person.get("commune"), _("CALL") if call else "", c["weighted_min"], c["near_min"],
+            c["total_min"], c["closest_db"], _time(c["first_s"]), _time(c["last_s"]),
+            " → ".join(c["path"][1:-1]), " ".join(reasons(c)),
+        )  # fmt: skip
+        writer.writerow([safe("" if cell is None else str(cell)) for cell in cells])
+    try:
+        # With a byte order mark, or Excel takes it for another encoding.
+        into = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(into, "wb") as file:
+            path.chmod(0o600)
+            file.write(out.getvalue().encode("utf-8-sig"))
+    except OSError as error:
+        raise UserError(
+            _("{path} cannot be written ({error}).").format(path=path, error=error.strerror)
+        ) from error
+    print(_("{path} is written. It holds personal data.").format(path=path), file=sys.stderr)
+
+
+def _whose(phone_of: str | None) -> str:
+    return {"own": _("own"), "relative": _("a relative's")}.get(phone_of or "", "")
+
+
+def _time(utc_s: int) -> str:
+    return local(utc_s).strftime("%Y-%m-%d %H:%M:%S")

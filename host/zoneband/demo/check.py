@@ -7,6 +7,7 @@ from typing import Any
 from zoneband.demo.picture import WINDOW_S, Row
 from zoneband.demo.story import Actor, Story, Verdict
 from zoneband.i18n import _
+from zoneband.tracing import words
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def compare(story: Story, trace: Mapping[str, Any]) -> Outcome:
             mistakes.append(_("{name} need not be called and is").format(name=actor.name))
         if contact is not None:
             mistakes += _impossible(story, actor, contact)
+    # An answer that lacks a file of records proves nothing.
+    mistakes += [words.note(e) for e in trace["notes"] if e["code"].startswith("segment_")]
     return Outcome(rows, mistakes)
 
 

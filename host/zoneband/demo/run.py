@@ -5,24 +5,30 @@ server in a process of its own over HTTP.
 """
 
 import json
+import os
 import random
 import secrets
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from zoneband import authority, upload
 from zoneband import station as stations
 from zoneband.demo.story import Actor, Story
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
-from zoneband.errors import UserError
+from zoneband.errors import ExitCode, UserError
 from zoneband.flash.keys import BandKeys, enrolment
 from zoneband.groups import GroupKeys
 from zoneband.handout import consent
 from zoneband.handout.handout import Handout
 from zoneband.handout.person import Person, read
-from zoneband.i18n import _
+from zoneband.i18n import _, language
 from zoneband.inventory import Inventory
 from zoneband.localtime import local
 from zoneband.seal import Kind
@@ -33,7 +39,7 @@ from zoneband.station import Station
 from zoneband.upload import Uploader
 from zoneband.wire import handshake
 
-Say = Callable[[str], None]
+Say = Callable[[str | Text], None]
 # Handing the bands out takes some seconds of the wall clock before the story begins.
 HAND_OUT_S = 120
 
@@ -91,7 +97,7 @@ class StoryRun:
             sent = Uploader(self._data, spool, settings).run()
             if sent.waiting or sent.refused:
                 raise UserError(_("The upload failed: {problem}").format(problem=sent.problem))
-            self._say(_("{name} is declared a case.").format(name=story.case.name))
+            self._say(_("{name} is ill: a tracer declares the case.").format(name=story.case.name))
             trace = self._trace(url)
         return Facts(
             trace,
@@ -104,7 +110,9 @@ class StoryRun:
     def ask_again(self) -> dict[str, Any]:
         """The server's answer of a story that was lived in this directory before."""
         with running(self._data) as url:
-            return self._trace(url)
+            return json.loads(
+                self._command(url, "trace", self._story.case.serial, "--json", show=False)
+            )
 
     # --- parts of the story -----------------------------------------------------------------
 
@@ -222,17 +230,39 @@ class StoryRun:
         return answer.json()
 
     def _trace(self, url: str) -> dict[str, Any]:
-        token = (self._data / "server" / "tracer-token").read_text().strip()
+        """What a tracer does: declares the case, looks at the contacts of its contacts and at the
+        place, with the very commands."""
         story = self._story
-        onset = local(story.start_utc_s).date()
-        self._post(
-            url, token, "/v1/cases", {"serial": story.case.serial, "onset": onset.isoformat()}
-        )
-        day = onset.isoformat()
-        with upload.client(url, token, None) as http:
-            answer = http.get(f"/v1/traces/{story.case.serial}", params={"from": day, "to": day})
-        if answer.is_error:
-            raise UserError(_("The server answered {code}.").format(code=answer.status_code))
-        found = answer.json()
+        serial = story.case.serial
+        day = local(story.start_utc_s).date().isoformat()
+        self._command(url, "case", "add", serial, "--onset", day)
+        self._command(url, "trace", serial, "--degrees", "2")
+        for venue in (actor.serial for actor in story.actors if actor.venue):
+            self._command(url, "venue", venue, "--from", day, "--to", day, "--case", "1")
+        found = json.loads(self._command(url, "trace", serial, "--json", show=False))
         (self._data / "trace.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
         return found
+
+    def _command(self, url: str, *words: str, show: bool = True) -> str:
+        """Run a command of this program as a person would, and show it with its output."""
+        wide = shutil.get_terminal_size((120, 40)).columns
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": str(wide)}
+        if show and sys.stdout.isatty():
+            env["FORCE_COLOR"] = "1"
+        done = subprocess.run(
+            [sys.executable, "-m", "zoneband", "--lang", language(), *words]
+            + ["--data", str(self._data), "--server", url],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            env=env,
+            check=False,
+        )
+        if done.returncode not in (ExitCode.DONE, ExitCode.NOTHING):
+            raise UserError(
+                done.stderr.strip() or _("zoneband {verb} failed.").format(verb=words[0])
+            )
+        if show:
+            self._say(Text(f"$ zoneband {' '.join(words)}", "bold"))
+            self._say(Text.from_ansi(done.stdout))
+        return done.stdout

@@ -14,19 +14,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 import segno
-from fontpkg_be_vietnam_pro import ROOT
 from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import inch, mm
-from reportlab.pdfbase.pdfmetrics import registerFont
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from zoneband import durable
+from zoneband import durable, fonts
 from zoneband import serials as band_serials
 
 NAME = "Zoneband"
@@ -78,7 +74,7 @@ def png(serial: str) -> bytes:
     pixel = DPI / inch  # pixels in a point
     for line in _lines(serial):
         font = ImageFont.truetype(
-            ROOT / "files" / f"{line.font}.ttf",
+            fonts.file(line.font),
             line.size * pixel,
             layout_engine=ImageFont.Layout.BASIC,  # the other depends on what the system has
         )
@@ -126,7 +122,7 @@ def _draw(canvas: Canvas, serial: str, column: int, row: int) -> None:
         path.rect(x, y, length * side, side)
     canvas.drawPath(path, stroke=0, fill=1)
     for line in _lines(serial):
-        canvas.setFont(line.font, line.size)
+        canvas.setFont(fonts.font(line.font).fontName, line.size)
         x, y = (left + line.x) * mm, A4[1] - (top + line.y) * mm
         canvas.drawString(x, y, line.text, charSpace=line.gap)
 
@@ -191,11 +187,4 @@ def _lines(serial: str) -> list[_Text]:
 
 def _width(font: str, size: float, text: str) -> float:
     """Points that a text takes."""
-    return float(_font(font).stringWidth(text, size))
-
-
-@cache
-def _font(name: str) -> TTFont:
-    font = TTFont(name, str(ROOT / "files" / f"{name}.ttf"))
-    registerFont(font)
-    return font
+    return float(fonts.font(font).stringWidth(text, size))

@@ -3,11 +3,9 @@
 import errno
 import hashlib
 import hmac
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +16,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
-from zoneband import __version__, authority, batch, seal, serials
-from zoneband.localtime import VIETNAM
+from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import order_routes, sealed
+from zoneband.server import case_routes, order_routes, sealed
 from zoneband.server.groups import UnknownGroup
+from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
 from zoneband.server.tracing_server import TracingServer, Unknown
@@ -36,25 +34,6 @@ class StationBody(BaseModel):
     name: str = Field(pattern=r"^[^/\x00-\x1f]{1,64}$")
     code: str | None = None
     groups: list[str] | None = None
-
-
-class CaseBody(BaseModel):
-    """A wearer declared a case."""
-
-    serial: str = Field(pattern=serials.PATTERN)
-    onset: date
-
-
-def moment(value: str, end: bool) -> int:
-    """UTC seconds of an ISO time with offset, or of a day in Vietnam: its beginning, or with
-    `end` the beginning of the next. Raises ValueError."""
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        day = datetime.combine(date.fromisoformat(value), datetime.min.time(), VIETNAM)
-        return int((day + timedelta(days=1 if end else 0)).timestamp())
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError("a time needs its offset from UTC")
-    return int(at.astimezone(UTC).timestamp())
 
 
 def token(authorization: Annotated[str | None, Header()] = None) -> str:
@@ -222,28 +201,7 @@ def make_app(
         memory."""
         return server.people(serial)
 
-    @app.post("/v1/cases", status_code=201, dependencies=[Depends(tracer)])
-    def case(body: CaseBody) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Declare a wearer a case."""
-        server.add_case(body.serial, body.onset.isoformat())
-        return {"serial": body.serial, "onset": body.onset.isoformat()}
-
-    @app.get("/v1/traces/{serial}", dependencies=[Depends(tracer)])
-    def trace(  # pyright: ignore[reportUnusedFunction]
-        serial: str,
-        begin: Annotated[str, Query(alias="from")],
-        end: Annotated[str, Query(alias="to")],
-    ) -> dict[str, Any]:
-        """Every contact of a band from one moment to another, nearest first, with its windows of 5
-        minutes and the records of either side. Days are Vietnam's, both included; ISO times need an
-        offset. Times in the answer are UTC seconds."""
-        try:
-            from_s, to_s = moment(begin, False), moment(end, True)
-        except (ValueError, OverflowError):
-            raise Problem(400, "from and to are days or ISO times with an offset") from None
-        if to_s <= from_s:
-            raise Problem(400, "the span ends before it begins")
-        return server.trace(serial, from_s, to_s)
-
     order_routes.add_routes(app, server, station, tracer)
+    case_routes.add_routes(app, server, tracer)
+    add_pages(app, server, utc)
     return app

@@ -110,7 +110,15 @@ class Ingest:
             parts = list(rows)
             if len(parts) < MERGE_AT:
                 return
-            path, count = store.merge(self._encounters, day, [p["path"] for p in parts])
+            # What is damaged stays as it is: a trace tells it.
+            bad = store.damaged(self._encounters / p["path"] for p in parts)
+            parts = [p for p in parts if self._encounters / p["path"] not in bad]
+            if len(parts) < MERGE_AT:
+                return
+            try:
+                path, count = store.merge(self._encounters, day, [p["path"] for p in parts])
+            except store.Damaged:
+                return
             self._drop(db, [p["path"] for p in parts])
             db.execute(
                 insert(table).values(
@@ -145,7 +153,10 @@ class Ingest:
         table = ledger.segments
         rows = db.execute(self._stale(first_day, last_day)).mappings()
         for row in list(rows):
-            part = store.read(self._encounters, row["path"])
+            try:
+                part = store.read(self._encounters, row["path"])
+            except store.Damaged:
+                continue
             part = {name: values.copy() for name, values in part.items()}
             self._resolve(part, row["day"], today)
             if int((part["contact"] < 0).sum()) == row["unresolved"]:
@@ -169,7 +180,10 @@ class Ingest:
         rows = db.execute(found.where(table.c.day == UNPLACED_DAY) if first else found).mappings()
         moved: list[store.Columns] = []
         for row in list(rows):
-            part = store.read(self._encounters, row["path"])
+            try:
+                part = store.read(self._encounters, row["path"])
+            except store.Damaged:
+                continue
             mine = (part["observer"] == band) & np.isin(part["boot_id"], list(lines))
             quality = np.array([lines[b].quality if b in lines else -1 for b in part["boot_id"]])
             mine &= part["clock"] < quality
@@ -272,7 +286,8 @@ def timelines(rows: Iterable[Mapping[str, Any]]) -> dict[int, Timeline]:
     for row in rows:
         offset = row["utc_s"] - row["run_s"]
         for run_s in {row["run_s"], row["until_s"]}:
-            points[row["boot_id"]].append(Point(run_s, run_s + offset, Quality(row["quality"])))
+            quality, error_s = Quality(row["quality"]), row["error_ms"] / 1000
+            points[row["boot_id"]].append(Point(run_s, run_s + offset, quality, error_s))
     return {boot: Timeline(found) for boot, found in points.items()}
 
 
@@ -338,15 +353,15 @@ def _columns(band: int, log_id: int, heard: list[Placed]) -> store.Columns:
     ids: list[bytes] = []
     numbers: list[tuple[int, ...]] = []
     for placed in heard:
-        rid, at, duration, count, mean, top, _, _ = readers.read_encounter(placed.record)
+        rid, at, duration, count, mean, top, shares, _ = readers.read_encounter(placed.record)
         ids.append(rid)
         run_s = placed.base_s + at
-        numbers.append(
-            (run_s, duration, count, mean, top, placed.boot_id, placed.sector, placed.slot)
-        )
+        place = placed.boot_id, placed.sector, placed.slot
+        numbers.append((run_s, duration, count, mean, top, *place, shares))
     table = np.array(numbers, np.int64)
     names = ("run_s", "duration_s", "sightings", "rssi_mean", "rssi_max", "boot_id", "sector")
-    columns: store.Columns = {name: table[:, i] for i, name in enumerate((*names, "slot"))}
+    names = (*names, "slot", "shares")
+    columns: store.Columns = {name: table[:, i] for i, name in enumerate(names)}
     n = len(heard)
     columns["observer"] = np.full(n, band, np.int64)
     columns["log_id"] = np.full(n, log_id, np.int64)

@@ -1,4 +1,4 @@
-"""The ledger: bands, stations, batches, segments, marks and cases, in SQLite.
+"""The ledger: bands, stations, batches, segments, marks, cases and swaps, in SQLite.
 
 SQLAlchemy Core, so that another database can take its place; migrations/ brings an older ledger
 up to date. A ledger that a newer program wrote is refused, never guessed at.
@@ -226,10 +226,29 @@ segments = Table(
 cases = Table(
     "cases",
     meta,
+    Column("id", Integer, primary_key=True),  # the case's number, as people say it
+    Column("serial", String, nullable=False, index=True),
+    Column("number", BigInteger),  # of the hand-out, that is the wearer; NULL: not known yet
+    # Days in Vietnam, YYYY-MM-DD: first day of illness or day of the test, one of them; and since
+    # when the wearer is isolated.
+    Column("onset", String),
+    Column("tested", String),
+    Column("isolated", String),
+    Column("state", String, nullable=False),  # open, closed or withdrawn
+    Column("declared_s", BigInteger),  # NULL: before this was kept
+    Column("ended_s", BigInteger),
+    Column("reason", String),
+)
+swaps = Table(
+    "swaps",
+    meta,
     Column("id", Integer, primary_key=True),
-    Column("serial", String, nullable=False),
-    Column("onset", String, nullable=False),
-    UniqueConstraint("serial", "onset"),
+    # From from_s to before to_s the wearer of either band had the other one on.
+    Column("serial_a", String, nullable=False, index=True),
+    Column("serial_b", String, nullable=False, index=True),
+    Column("from_s", BigInteger, nullable=False),
+    Column("to_s", BigInteger, nullable=False),
+    Column("noted_s", BigInteger, nullable=False),
 )
 sealed = Table(
     "sealed",
@@ -253,6 +272,45 @@ events = Table(
     Column("utc_s", BigInteger, nullable=False),
     Column("new_serial", String, index=True),
     Column("new_number", BigInteger),
+)
+
+
+tracers = Table(
+    "tracers",
+    meta,
+    Column("name", String, primary_key=True),
+    Column("password", String, nullable=False),  # Argon2id, in its own (PHC) form
+    Column("totp_secret", String, nullable=False),  # base32
+    Column("totp_used", BigInteger, nullable=False),  # newest 30-second step whose code was taken
+    Column("added_s", BigInteger, nullable=False),
+)
+sessions = Table(
+    "sessions",
+    meta,
+    Column("token_sha256", String, primary_key=True),
+    Column("tracer", String, nullable=False, index=True),  # tracers.name
+    Column("began_s", BigInteger, nullable=False),
+    Column("seen_s", BigInteger, nullable=False),
+)
+login_tries = Table(
+    "login_tries",
+    meta,
+    # Wrong tries in a row, of a name or from an address.
+    Column("subject", String, primary_key=True),
+    Column("failed", Integer, nullable=False),
+    Column("last_s", BigInteger, nullable=False),
+)
+calls = Table(
+    "calls",
+    meta,
+    # Every call to a contact of a case, and what came of it; the last one of each counts.
+    Column("id", Integer, primary_key=True),
+    Column("case_number", Integer, nullable=False, index=True),  # cases.id
+    Column("serial", String, nullable=False),
+    Column("holder", Integer, nullable=False),  # which wearer in turn, 0 when not known
+    Column("state", String, nullable=False),  # zoneband.server.calls
+    Column("tracer", String, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
 )
 
 

@@ -1,5 +1,8 @@
 """Answers that are errors: problem+json (RFC 9457)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi.responses import JSONResponse
 
 
@@ -11,10 +14,15 @@ class Problem(Exception):
         self.title = title
 
 
-def answer(status: int, title: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The answer itself."""
+def answer(
+    status: int,
+    title: str,
+    headers: dict[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """The answer itself; more: further members, for a program to read."""
     return JSONResponse(
-        {"status": status, "title": title},
+        {"status": status, "title": title, **(more or {})},
         status,
         headers,
         media_type="application/problem+json",

@@ -1,11 +1,15 @@
 """Encounters on disk: Parquet segments in a folder a day.
 
 A segment is written, synced and renamed before its row goes into the ledger: a crash leaves at
-most an orphan file that nobody reads. When a day has many segments of a size they are merged
-into one of the next size, so that a query opens few files.
+most an orphan file that nobody reads. Its name is its own SHA-256, so that a damaged one is known:
+Parquet itself reads a flipped bit as another time or level. When a day has many segments of a size
+they are merged into one of the next size, so that a query opens few files.
 """
 
-import secrets
+import hashlib
+import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +38,23 @@ SCHEMA = pa.schema(
         ("log_id", pa.int64()),
         ("sector", pa.int64()),
         ("slot", pa.int64()),
+        ("shares", pa.int64()),  # as the record has them; null in segments of older programs
     ]
 )
+# Columns that may be null, which is -1 in memory.
+_NULLABLE = ("shares",)
+# Before the SHA-256 in a file's name; those of older programs have random names.
+_PREFIX = "s-"
 Columns = dict[str, npt.NDArray[Any]]
 """A column of n values for each name of SCHEMA; times are UTC seconds, levels dBm;
 rotating_id is (n, 12) bytes."""
+
+# Files that were found whole: path -> (size, time of change). They are never changed.
+_whole: dict[Path, tuple[int, int]] = {}
+
+
+class Damaged(Exception):
+    """A segment that is not there, or not as it was written."""
 
 
 def write(root: Path, day: int, columns: Columns) -> str:
@@ -48,7 +64,12 @@ def write(root: Path, day: int, columns: Columns) -> str:
 
 def _table(columns: Columns) -> pa.Table:
     arrays: list[Any] = []
+    count = len(columns["start_s"])
     for field in SCHEMA:
+        if field.name in _NULLABLE:
+            values = columns.get(field.name, np.full(count, -1, np.int64))
+            arrays.append(pa.array(values.astype(np.int64, copy=False), mask=values < 0))
+            continue
         values = columns[field.name]
         if field.name == "rotating_id":
             raw = pa.py_buffer(np.ascontiguousarray(values, np.uint8).tobytes())
@@ -61,21 +82,25 @@ def _table(columns: Columns) -> pa.Table:
 def _write(root: Path, day: int, table: pa.Table) -> str:
     folder = root / datetime.fromtimestamp(day * 86400, UTC).strftime("day=%Y-%m-%d")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{secrets.token_hex(16)}.parquet"
-    durable.write(path, lambda f: pq.write_table(table, f, compression="zstd"))
+    held = io.BytesIO()
+    pq.write_table(table, held, compression="zstd")
+    data = held.getbuffer()
+    path = folder / f"{_PREFIX}{hashlib.sha256(data).hexdigest()}.parquet"
+    durable.write(path, lambda f: f.write(data))
     return str(path.relative_to(root))
 
 
 def merge(root: Path, day: int, paths: list[str]) -> tuple[str, int]:
-    """One new segment with the rows of several, observer by observer: (path, rows)."""
-    table = pa.concat_tables([pq.ParquetFile(root / path).read() for path in paths])
+    """One new segment with the rows of several, observer by observer: (path, rows). Raises
+    Damaged."""
+    table = pa.concat_tables([_read(root / path) for path in paths])
     table = table.sort_by([("observer", "ascending"), ("start_s", "ascending")])
     return _write(root, day, table), table.num_rows
 
 
 def read(root: Path, path: str) -> Columns:
-    """The columns of one segment."""
-    table = pq.ParquetFile(root / path).read()
+    """The columns of one segment. Raises Damaged."""
+    table = _read(root / path)
     columns: Columns = {}
     for field in SCHEMA:
         column = table.column(field.name).combine_chunks()
@@ -83,5 +108,50 @@ def read(root: Path, path: str) -> Columns:
             raw = b"".join(column.to_pylist())
             columns[field.name] = np.frombuffer(raw, np.uint8).reshape(-1, 12)
         else:
-            columns[field.name] = column.to_numpy()
+            columns[field.name] = column.fill_null(-1).to_numpy(zero_copy_only=False)
     return columns
+
+
+def _read(path: Path) -> pa.Table:
+    if path in damaged([path]):
+        raise Damaged(path)
+    try:
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise Damaged(path) from error
+    for name in _NULLABLE:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.int64()))
+    return table.select(SCHEMA.names)
+
+
+def damaged(paths: Iterable[Path]) -> set[Path]:
+    """Those segments that are not there or not as they were written. A file is read through once
+    in a process, and again when it changed."""
+    bad: set[Path] = set()
+    unknown: dict[Path, tuple[int, int]] = {}
+    for path in paths:
+        try:
+            facts = path.stat()
+        except OSError:
+            bad.add(path)
+            continue
+        now = facts.st_size, facts.st_mtime_ns
+        if path.stem.startswith(_PREFIX) and _whole.get(path) != now:
+            unknown[path] = now
+    if unknown:
+        with ThreadPoolExecutor() as pool:
+            for path, same in zip(unknown, pool.map(_as_named, unknown), strict=True):
+                if same:
+                    _whole[path] = unknown[path]
+                else:
+                    bad.add(path)
+    return bad
+
+
+def _as_named(path: Path) -> bool:
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest() == path.stem[len(_PREFIX) :]
+    except OSError:
+        return False

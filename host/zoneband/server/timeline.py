@@ -11,7 +11,8 @@ from enum import IntEnum
 
 # A crystal is good to tens of ppm: what implies more than this is no rate but a wrong point.
 _MAX_RATE = 0.002
-_NEAR_S = 1800.0
+# Away from a point: a crystal at any temperature, and some seconds a day of deep sleep.
+_DRIFT = 100e-6
 
 
 class Quality(IntEnum):
@@ -24,11 +25,12 @@ class Quality(IntEnum):
 
 @dataclass(frozen=True)
 class Point:
-    """Run time and UTC (both seconds) at one moment."""
+    """Run time and UTC (both seconds) at one moment; error_s: how wrong UTC may be."""
 
     run_s: float
     utc_s: float
     quality: Quality
+    error_s: float = 0.0
 
 
 class Timeline:
@@ -40,6 +42,7 @@ class Timeline:
         chosen = sorted(best, key=lambda p: p.run_s)
         self._runs = [p.run_s for p in chosen]
         self._offsets = [p.utc_s - p.run_s for p in chosen]
+        self._errors = [p.error_s for p in chosen]
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -57,3 +60,12 @@ class Timeline:
             # A step, not a rate: the nearer point's offset.
             return run_s + (low if run_s - a <= b - run_s else high)
         return run_s + low + (high - low) * (run_s - a) / (b - a)
+
+    def error_s(self, run_s: float) -> float | None:
+        """How wrong `utc` may be, in seconds; None where no station vouched for this boot's time,
+        so that nobody can say."""
+        if self.quality != Quality.VOUCHED or not self._runs:
+            return None
+        i = bisect_right(self._runs, run_s)
+        near = [j for j in (i - 1, i) if 0 <= j < len(self._runs)]
+        return min(self._errors[j] + _DRIFT * abs(run_s - self._runs[j]) for j in near)

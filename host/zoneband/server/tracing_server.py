@@ -1,4 +1,4 @@
-"""What the tracing server does, without HTTP: enrol, ingest, receipt, case, trace."""
+"""What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
 import hashlib
 import hmac
@@ -21,19 +21,20 @@ from zoneband import durable, serials
 from zoneband.i18n import _
 from zoneband.server import chains, groups, ledger, orders
 from zoneband.server import facts as checked
+from zoneband.server.accounts import Accounts
+from zoneband.server.calls import Calls
+from zoneband.server.cases import Cases
 from zoneband.server.identities import Identities
-from zoneband.server.ingest import UNPLACED, Ingest
+from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.opener import Opener
-from zoneband.server.people import People
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
+from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
-from zoneband.tracing.contacts import contacts
-from zoneband.tracing.query import evidence
-from zoneband.tracing.rule import Rule
+from zoneband.server.tracing import Tracing
+from zoneband.tracing import rules
 from zoneband.wire import log, receipt
-from zoneband.wire import orders as order_wire
 
 _SWEEP_S = 600.0
 _say = logging.getLogger(__name__)
@@ -65,14 +66,12 @@ class TracingServer:
     def __init__(
         self,
         directory: Path,
-        rule: Rule | None = None,
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
         in memory waits for it."""
         self._numbers = numbers
-        self.rule = rule or Rule()
         self._engine = ledger.open_ledger(directory)
         self._raw = directory / "batches"
         self._raw.mkdir(exist_ok=True)
@@ -88,6 +87,21 @@ class TracingServer:
         self.groups = groups.Groups(self._engine, self._lock, utc)
         self.orders = orders.Orders(self._engine, self._lock, utc)
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
+        self.rules = rules.load(directory / "rules")
+        self.tracing = Tracing(
+            self._engine,
+            self._encounters,
+            self._work,
+            self.sealed,
+            self.rules,
+            self._lock,
+            utc,
+        )
+        self.swaps = Swaps(self._engine, self._lock, utc)
+        default = self.rules[rules.DEFAULT]
+        self.cases = Cases(self._engine, self._lock, utc, self.sealed.person, default)
+        self.accounts = Accounts(self._engine, self._lock, utc)
+        self.calls = Calls(self._engine, self._lock, utc)
         self.code = _secret(directory / "registration-code", 8)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
@@ -370,44 +384,12 @@ class TracingServer:
         made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
         return {"serial": serial, "log_id": log_id, "first": first, "upto": upto, "mac": made.hex()}
 
-    # --- cases and traces -------------------------------------------------------------------
-
-    def add_case(self, serial: str, onset: str) -> None:
-        """Declare a band's wearer a case; onset: YYYY-MM-DD. The band is ordered to draw a new base
-        key, once a case: the old one may be published. Raises Unknown."""
-        with self._lock, self._engine.begin() as db:
-            if self._band(db, serial) is None:
-                raise Unknown
-            row = upsert(ledger.cases).values(serial=serial, onset=onset)
-            if db.execute(row.on_conflict_do_nothing()).rowcount:
-                orders.add(db, serial, order_wire.REKEY, b"", int(self._utc()))
+    # --- traces -----------------------------------------------------------------------------
 
     def trace(self, serial: str, from_s: int, to_s: int) -> dict[str, Any]:
-        """Every contact of a band in [from_s, to_s), with its evidence. Raises Unknown."""
-        first, last = from_s // 86400 - 1, to_s // 86400
-        with self._engine.connect() as db:
-            if self._band(db, serial) is None:
-                raise Unknown
-            stale = self._work.stale(db, first, last)
-        if stale:
-            with self._lock, self._engine.begin() as db:
-                self._work.resolve_again(db, first, last, self._today())
-        with self._engine.connect() as db:
-            band = self._band(db, serial)
-            assert band is not None
-            paths = db.execute(
-                select(ledger.segments.c.path).where(ledger.segments.c.day.between(first, last))
-            ).scalars()
-            files = [str(self._encounters / path) for path in paths]
-            # What no clock point places yet was at no time.
-            found = evidence(files, band["id"], from_s, to_s)
-            rows = [row for row in found if row.clock != UNPLACED]
-            people = People(db, {row.observer for row in rows} | {row.contact for row in rows})
-            met = contacts(self.rule, rows, band["id"], people, from_s, to_s)
-            for contact in met:
-                number = people.number(contact["serial"], contact["holder"])
-                contact["person"] = self.sealed.person(db, contact["serial"], number)
-        return {"case": serial, "from_s": from_s, "to_s": to_s, "contacts": met}
+        """Every contact of a band in [from_s, to_s), as zoneband.server.tracing answers. Raises
+        Unknown."""
+        return self.tracing.trace(serial, from_s, to_s)
 
 
 def _secret(path: Path, size: int) -> str:

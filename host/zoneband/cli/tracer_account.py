@@ -1,0 +1,144 @@
+"""`zoneband tracer`: who may use the tracers' page."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import segno
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zoneband.cli import passphrases
+from zoneband.cli.options import Data, Json, data_dir
+from zoneband.errors import ExitCode, UserError
+from zoneband.i18n import _
+from zoneband.localtime import local
+from zoneband.server import ledger
+from zoneband.server.accounts import (
+    Accounts,
+    code_fits,
+    enrolment_uri,
+    new_secret,
+    read_name,
+    read_password,
+)
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help=_("The name that the tracer logs in with."))]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file", metavar="FILE", help=_("Holds the password, else it is asked.")
+    ),
+]
+_TRIES = 5
+
+
+@app.callback()
+def root() -> None:
+    """Who may use the tracers' page."""
+
+
+@app.command("add", help=_("Let a tracer in: a password, and an authenticator app."))
+def add(name: Name, password_file: PasswordFile = None, data: Data = None) -> None:
+    """Make an account."""
+    accounts = _accounts(data, must_exist=False)
+    kept = read_name(name)
+    if accounts.has(kept):
+        raise UserError(_("There is a tracer {name} already.").format(name=kept))
+    password = _password(password_file, kept)
+    secret = _enrol(kept)
+    accounts.add(kept, password, secret)
+    print(_("{name} may log in at /tracer/ of the tracing server.").format(name=kept))
+
+
+@app.command("list", help=_("All tracers."))
+def every(data: Data = None, as_json: Json = False) -> None:
+    """List the accounts; exit 3 when there is none."""
+    found = _accounts(data).every()
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif found:
+        view = Table()
+        for head in (_("tracer"), _("added"), _("last seen")):
+            view.add_column(head)
+        for row in found:
+            seen = f"{local(row['seen_s']):%d/%m/%Y %H:%M}" if row["seen_s"] else ""
+            view.add_row(row["name"], f"{local(row['added_s']):%d/%m/%Y}", seen)
+        Console().print(view)
+    if not found:
+        if not as_json:
+            print(_("There is no tracer yet: zoneband tracer add NAME"))
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+@app.command("remove", help=_("Let a tracer in no more."))
+def remove(name: Name, data: Data = None) -> None:
+    """End an account and its sessions."""
+    _accounts(data).remove(name)
+    print(_("{name} can log in no more, and is logged out.").format(name=name))
+
+
+@app.command("password", help=_("Give a tracer a new password; a lost phone: a new app, too."))
+def password(
+    name: Name,
+    password_file: PasswordFile = None,
+    new_app: Annotated[
+        bool, typer.Option("--new-app", help=_("Also set up an authenticator app anew."))
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Change what an account is entered with."""
+    accounts = _accounts(data)
+    if not accounts.has(name):
+        raise UserError(_("There is no tracer {name}.").format(name=name), ExitCode.NOTHING)
+    given = _password(password_file, read_name(name))
+    secret = _enrol(read_name(name)) if new_app else None
+    accounts.change(name, given, secret)
+    print(_("{name} has a new password, and is logged out everywhere.").format(name=name))
+
+
+def _accounts(data: Path | None, must_exist: bool = True) -> Accounts:
+    directory = data_dir(data) / "server"
+    if must_exist and not (directory / "ledger.sqlite").exists():
+        raise UserError(
+            _("There is no tracing server in {path}: do this on the server's computer.").format(
+                path=directory.parent
+            ),
+            ExitCode.USAGE,
+        )
+    return Accounts(ledger.open_ledger(directory))
+
+
+def _password(file: Path | None, name: str) -> str:
+    if file is not None:
+        return read_password(passphrases.find(file) or "", name)
+    if not sys.stdin.isatty():
+        raise UserError(_("Give --password-file FILE: nobody can be asked here."), ExitCode.USAGE)
+    first = read_password(passphrases.ask(_("Password")), name)
+    if passphrases.ask(_("The same again")) != first:
+        raise UserError(_("The two are not the same. Nothing was changed."), ExitCode.USAGE)
+    return first
+
+
+def _enrol(name: str) -> str:
+    """A secret that the tracer's app has, shown as a QR code and in letters. A person proves it
+    with a code before the account is made."""
+    secret = new_secret()
+    uri = enrolment_uri(name, secret)
+    if not sys.stdin.isatty():
+        print(uri)
+        return secret
+    print(_("Scan this with the tracer's authenticator app (it makes a code every 30 seconds):"))
+    segno.make_qr(uri, error="l").terminal(compact=True)
+    letters = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
+    print(_("Or type this key into it: {key}").format(key=letters))
+    for _try in range(_TRIES):
+        if code_fits(secret, input(_("The code that it shows now") + ": "), time.time()):
+            return secret
+        print(_("This is not the code. Is the phone's clock right?"))
+    raise UserError(_("No right code came. Nothing was changed."))

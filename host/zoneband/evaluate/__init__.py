@@ -1,0 +1,1 @@
+"""The exposure rules held against public measurements of real people."""

@@ -1,0 +1,160 @@
+"""Cases, swapped bands, venues and rule sets over HTTP: what zoneband.server.app adds to its other
+routes. All of it is for tracers."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from zoneband import serials
+from zoneband.server import case_traces, problem
+from zoneband.server.moments import moment
+from zoneband.server.problem import Problem
+from zoneband.server.refused import NoCase, Refused
+from zoneband.server.tracing_server import TracingServer
+from zoneband.tracing.rules import DEFAULT
+
+Serial = Annotated[str, Field(pattern=serials.PATTERN)]
+Number = Annotated[int, Field(ge=1, lt=1 << 31)]
+Degrees = Annotated[int, Query(ge=1, le=3)]
+Begin = Annotated[str, Query(alias="from")]
+End = Annotated[str, Query(alias="to")]
+
+
+class CaseBody(BaseModel):
+    """A wearer declared a case."""
+
+    serial: Serial
+    onset: date | None = None
+    tested: date | None = None
+    isolated: date | None = None
+    holder: Number | None = None
+
+
+class EndBody(BaseModel):
+    """Why a case ended."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class SwapBody(BaseModel):
+    """Two wearers who had each other's band on, from and to as `moment` reads them."""
+
+    serial_a: Serial
+    serial_b: Serial
+    begin: str = Field(alias="from")
+    end: str = Field(alias="to")
+
+
+def span(begin: str, end: str) -> tuple[int, int]:
+    """UTC seconds from and before, of what a tracer gave. Raises Problem and Refused."""
+    try:
+        from_s, to_s = moment(begin, False), moment(end, True)
+    except ValueError:
+        raise Problem(400, "from and to are days or ISO times with an offset") from None
+    if to_s <= from_s:
+        raise Refused("span_backwards", wrong=True)
+    return from_s, to_s
+
+
+def add_routes(app: FastAPI, server: TracingServer, tracer: Callable[..., None]) -> None:
+    """Add the routes. tracer: a dependency that lets only tracers in."""
+    for_tracers = [Depends(tracer)]
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, error: Refused) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        title = f"refused: {error.code}"
+        more = {"code": error.code, "values": error.values}
+        return problem.answer(400 if error.wrong else 409, title, more=more)
+
+    @app.exception_handler(NoCase)
+    async def no_case(request: Request, _error: NoCase) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        values = {"number": request.path_params.get("number") or request.query_params.get("case")}
+        more = {"code": "no_case", "values": values}
+        return problem.answer(404, "no such case", more=more)
+
+    @app.post("/v1/cases", status_code=201, dependencies=for_tracers)
+    def declare(body: CaseBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Declare a wearer a case, by the first day of illness (onset) or the day of the test
+        (tested), and by which wearer of the band in turn (holder) where several had it since: 409
+        choose_holder names them. Harmless to repeat; adds isolated and holder where they were not
+        known."""
+        days = (
+            None if day is None else day.isoformat()
+            for day in (body.onset, body.tested, body.isolated)
+        )
+        return server.cases.declare(body.serial, *days, holder=body.holder)
+
+    @app.get("/v1/cases", dependencies=for_tracers)
+    def cases(  # pyright: ignore[reportUnusedFunction]
+        state: Literal["open", "closed", "withdrawn"] | None = None,
+        serial: Annotated[str | None, Query(pattern=serials.PATTERN)] = None,
+    ) -> list[dict[str, Any]]:
+        """All cases, or those of one state, or of one band, newest first."""
+        return server.cases.list(state, serial)
+
+    @app.get("/v1/cases/{number}", dependencies=for_tracers)
+    def case(number: Number) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """One case: its band and wearer, days, state, and notes that a tracer must know."""
+        return server.cases.get(number)
+
+    @app.post("/v1/cases/{number}/close", dependencies=for_tracers)
+    def close(number: Number, body: EndBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """End a case that is over. It can still be traced."""
+        return server.cases.close(number, body.reason)
+
+    @app.post("/v1/cases/{number}/withdraw", dependencies=for_tracers)
+    def withdraw(number: Number, body: EndBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Take back a case that never was one, such as of the wrong band: it is traced no more."""
+        return server.cases.withdraw(number, body.reason)
+
+    @app.get("/v1/cases/{number}/contacts", dependencies=for_tracers)
+    def contacts(number: Number, rules: str = DEFAULT, degrees: Degrees = 1) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Whom a case met in its infectious window, by a rule set: F1, and with degrees=2 or 3 also
+        whom they met since. Whom to call comes first. A withdrawn case has no contacts, and a note
+        that says so."""
+        return case_traces.contacts(server, number, rules, degrees)
+
+    @app.get("/v1/traces/{serial}", dependencies=for_tracers)
+    def trace(  # pyright: ignore[reportUnusedFunction]
+        serial: str, begin: Begin, end: End, rules: str = DEFAULT, degrees: Degrees = 1
+    ) -> dict[str, Any]:
+        """Every contact of a band from one moment to another by a rule set, whom to call first,
+        with its windows of 5 minutes and the records of either side; with degrees=2 or 3 also whom
+        those met. Days are Vietnam's, both included; ISO times need an offset. Times in the answer
+        are UTC seconds."""
+        return server.tracing.trace(serial, *span(begin, end), rules, degrees)
+
+    @app.get("/v1/venues/{serial}/visits", dependencies=for_tracers)
+    def visits(  # pyright: ignore[reportUnusedFunction]
+        serial: str, begin: Begin, end: End, case: Annotated[int | None, Query(ge=1)] = None
+    ) -> dict[str, Any]:
+        """Who was at a venue beacon, when, and with case= for how long together with that case.
+        Days are Vietnam's, both included."""
+        return case_traces.visits(server, serial, *span(begin, end), case)
+
+    @app.get("/v1/rules", dependencies=for_tracers)
+    def rules() -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        """Every rule set that a trace can be judged by, with its parameters."""
+        return [rule.as_json() for _name, rule in sorted(server.rules.items())]
+
+    @app.post("/v1/swaps", status_code=201, dependencies=for_tracers)
+    def swap(body: SwapBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Note that two wearers had each other's band on: every trace then names the right people.
+        Harmless to repeat."""
+        from_s, to_s = span(body.begin, body.end)
+        return server.swaps.note(body.serial_a, body.serial_b, from_s, to_s).as_json()
+
+    @app.get("/v1/swaps", dependencies=for_tracers)
+    def swaps() -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+        """All swaps that were noted, oldest first."""
+        return [each.as_json() for each in server.swaps.every()]
+
+    @app.post("/v1/swaps/undo", dependencies=for_tracers)
+    def undo_swap(body: SwapBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Strike out a swap that was noted by mistake, by the same bands and times."""
+        from_s, to_s = span(body.begin, body.end)
+        return server.swaps.undo(body.serial_a, body.serial_b, from_s, to_s).as_json()

@@ -1,0 +1,1 @@
+"""The tracers' pages: HTML made on the server, in Vietnamese and English."""

@@ -1,0 +1,164 @@
+"""What every view of one case has in common: its trace, notes, and words for both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+from starlette.responses import Response
+
+from zoneband.i18n import _
+from zoneband.server import case_traces
+from zoneband.server.cases import WITHDRAWN
+from zoneband.server.pages import words
+from zoneband.server.pages.door import Visitor
+from zoneband.server.pages.templates import page
+from zoneband.server.refused import Refused
+from zoneband.server.tracing_server import TracingServer
+from zoneband.tracing import case_words
+from zoneband.tracing import words as trace_words
+from zoneband.tracing.rules import DEFAULT, RuleSet
+
+# A case, in an address.
+Number = Annotated[int, Path(ge=1, lt=1 << 31)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """By which rule set and how far a case is to be traced."""
+
+    rules: str
+    degrees: int
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What addresses carry: nothing of what is the default."""
+        return {
+            "rules": None if self.rules == DEFAULT else self.rules,
+            "degrees": None if self.degrees == 1 else self.degrees,
+        }
+
+
+def asked(rules: str = DEFAULT, degrees: Annotated[int, Query(ge=1, le=3)] = 1) -> Asked:
+    return Asked(rules, degrees)
+
+
+Choice = Annotated[Asked, Depends(asked)]
+
+
+def refusal(error: Refused) -> str:
+    """Why the server refused, in words."""
+    return case_words.refusal(error.code, error.values) or _("The server refuses this.")
+
+
+def notes_of(entries: list[dict[str, Any]]) -> list[str]:
+    """Notes in words, each once."""
+    return list(dict.fromkeys(trace_words.note(entry) for entry in entries))
+
+
+def all_notes(case: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
+    """What a trace and its case say, the trace first: what both say, it says more exactly."""
+    said = {entry["code"] for entry in answer["notes"]}
+    return notes_of([*answer["notes"], *(n for n in case["notes"] if n["code"] not in said)])
+
+
+def why(contact: Mapping[str, Any]) -> list[str]:
+    """Why a contact is in or out, in words."""
+    said = [trace_words.why(entry) for entry in contact["why"]]
+    if contact.get("by_hand_out"):
+        said.append(_("Named by the hand-out alone: the band's log has not told who wore it."))
+    return said
+
+
+def traced(
+    server: TracingServer, number: int, asked: Asked
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the case, its contacts as zoneband.server.tracing answers). Raises NoCase and Refused."""
+    case = server.cases.get(number)
+    answer = case_traces.contacts(server, number, asked.rules, asked.degrees)
+    name_by_hand_out(server, answer["contacts"])
+    return case, answer
+
+
+def name_by_hand_out(server: TracingServer, found: list[dict[str, Any]]) -> None:
+    """Name whose band's own log has not told yet who had it: the person it was handed out to, when
+    there was only one. "by_hand_out" marks them. A call must not wait for a band to be docked."""
+    for each in found:
+        unknown = each["person"] is None and not each["holder"] and each["role"] != "venue"
+        people = server.people(each["serial"]) if unknown else []
+        each["by_hand_out"] = len(people) == 1
+        if each["by_hand_out"]:
+            each["person"] = people[0]
+
+
+def view(
+    server: TracingServer,
+    request: Request,
+    who: Visitor,
+    template: str,
+    tab: str,
+    case: dict[str, Any],
+    answer: dict[str, Any],
+    asked: Asked,
+    *,
+    status: int = 200,
+    here: str | None = None,
+    **values: object,
+) -> Response:
+    """A view of a case as an answer; tab: which one it is."""
+    notes = all_notes(case, answer)
+    if server.sealed.locked():
+        notes.append(_("The authority's key is not in memory: names and phone numbers are sealed."))
+    return page(
+        request,
+        template,
+        who,
+        status=status,
+        here=here,
+        tab=tab,
+        tabs=(
+            ("contacts", _("Contacts"), ""),
+            ("timeline", _("Timeline"), "/timeline"),
+            ("graph", _("Graph"), "/graph"),
+        ),
+        case=case,
+        answer=answer,
+        withdrawn=case["state"] == WITHDRAWN,
+        notes=notes,
+        chosen=asked.chosen,
+        degrees=asked.degrees,
+        rule_names=sorted(server.rules),
+        rule_text=rule_text(answer["rule"]),
+        why=why,
+        **values,
+    )
+
+
+def rule_text(rule: Mapping[str, Any]) -> str:
+    """A rule set (as an answer carries it) in one line."""
+    return rule_words(RuleSet.from_json(dict(rule)))
+
+
+def rule_words(rule: RuleSet) -> str:
+    """A rule set in one line."""
+    steps = "; ".join(
+        _("up to {db} dB: {weight} %").format(db=words.number(db), weight=round(100 * weight))
+        for db, weight in rule.steps
+    )
+    hours = rule.period_s / 3600
+    period = (
+        _("{n} hours").format(n=words.number(hours))
+        if hours <= 48
+        else _("{n} days").format(n=words.number(hours / 24))
+    )
+    return _("call from {n} minutes in any {period}; minutes count by attenuation, {steps}").format(
+        n=words.minutes(rule.min_minutes), period=period, steps=steps
+    )
+
+
+def names(answer: Mapping[str, Any], contact: Mapping[str, Any]) -> list[str]:
+    """Whom a contact's path goes by, by name where it is known."""
+    known = {c["serial"]: words.who(c) for c in reversed(answer["contacts"])}
+    known[contact["serial"]] = words.who(contact)
+    path: list[str] = contact.get("path") or [answer["case"], contact["serial"]]
+    return ["F0", *(known.get(serial, serial) for serial in path[1:])]

@@ -1,0 +1,195 @@
+"""The query over many cases, against the count of one contact after the other; and chains."""
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoneband.server import store
+from zoneband.tracing import degrees, engine, rules
+from zoneband.tracing.degrees import Exposed, Span, Wearer
+from zoneband.tracing.engine import NOBODY, Wearing
+from zoneband.tracing.exposure import judge
+from zoneband.tracing.query import Pair, evidence
+from zoneband.tracing.rules import RuleSet
+
+DAY = 20_760
+BEGIN = DAY * 86_400 + 5 * 3600
+RULES = rules.load()
+# observer, contact, start, duration, sightings, mean, max
+Row = tuple[int, int, int, int, int, int, int]
+
+
+def segment(root: Path, rows: list[Row], day: int = DAY) -> Path:
+    names = (
+        "observer", "contact", "start_s", "duration_s", "sightings", "rssi_mean", "rssi_max",
+    )  # fmt: skip
+    columns: dict[str, Any] = {
+        name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(names)
+    }
+    columns["rotating_id"] = np.zeros((len(rows), 12), np.uint8)
+    for name in ("due_s", "boot_id", "run_s", "clock", "log_id", "sector"):
+        columns[name] = np.zeros(len(rows), np.int64)
+    columns["slot"] = np.arange(len(rows))
+    return root / store.write(root, day, columns)
+
+
+rows = st.lists(
+    st.tuples(
+        st.integers(1, 4),
+        st.sampled_from([-1, 1, 2, 3, 4]),
+        st.integers(0, 3000) | st.integers(85_000, 90_000),
+        st.integers(0, 900) | st.just(65_535),
+        st.integers(1, 400),
+        st.integers(-95, -45),
+        st.integers(0, 20),
+    ).map(lambda r: (r[0], r[1], BEGIN + r[2], r[3], r[4], r[5], r[5] + r[6])),
+    min_size=1,
+    max_size=40,
+)
+rule_sets = st.builds(
+    RuleSet,
+    window_s=st.sampled_from([240, 300, 900]),
+    steps=st.sampled_from([((52.0, 1.0),), ((55.0, 1.0), (63.0, 0.5)), ((40.0, 2.5), (70.5, 0.1))]),
+    min_minutes=st.floats(0.5, 30),
+    period_s=st.sampled_from([900, 3600, 86_400, 1_209_600]),
+    drop_shorter_min=st.sampled_from([0.0, 2.0, 10.0]),
+    drop_beyond_db=st.sampled_from([None, 40.0, 55.0]),
+    bridge_s=st.sampled_from([0, 60, 600]),
+) | st.sampled_from(sorted(RULES.values(), key=lambda rule: rule.name))
+
+
+def on_sqlite(db: duckdb.DuckDBPyConnection) -> list[Exposed]:
+    """The same text over the same tables in another engine."""
+    other = sqlite3.connect(":memory:")
+    for name in ("encounters", "cases", "offsets", "steps", "spread", "rule", "signs", "known"):
+        found = db.execute(f"SELECT * FROM {name}")
+        columns = [each[0] for each in found.description or ()]
+        other.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+        marks = ", ".join("?" * len(columns))
+        other.executemany(f"INSERT INTO {name} VALUES ({marks})", found.fetchall())
+    text = (Path(degrees.__file__).parent / "contacts.sql").read_text()
+    return [Exposed(*row) for row in other.execute(text)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    rows, rule_sets, st.integers(-100, 4000), st.integers(60, 90_000),
+    st.dictionaries(st.integers(1, 4), st.integers(-10, 10)),
+)  # fmt: skip
+def test_the_query_counts_as_the_rule_does(
+    given_rows: list[Row], rule: RuleSet, begin: int, length: int, offsets: dict[int, int]
+) -> None:
+    spans = [
+        Span(7, 1, BEGIN + begin, BEGIN + begin + length),
+        Span(3, 2, BEGIN, BEGIN + 100_000),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = segment(Path(folder), given_rows)
+        with engine.opened([path]) as (db, bad):
+            assert not bad
+            degrees.prepare(db, rule, offsets)
+            found = degrees.contacts(db, rule, spans)
+            again = on_sqlite(db)
+            called = degrees.contacts(db, rule, spans, called_only=True)
+            pairs = [
+                Pair(span.band, other, span.from_s, span.to_s) for span in spans
+                for other in range(1, 5) if other != span.band
+            ]  # fmt: skip
+            records = evidence(db, pairs)
+    assert again == found
+    assert [each._replace(most=0) for each in found if each.must_call] == [
+        each._replace(most=0) for each in called
+    ]
+    assert all(each.most >= rule.needed for each in called)
+    answers = {(each.case_id, each.band): each for each in found}
+    for pair, heard in zip(pairs, records, strict=True):
+        case_id = 7 if pair.band == 1 else 3
+        true = judge(rule, heard, pair.from_s, pair.to_s, pair.band, offsets)
+        answer = answers.pop((case_id, pair.other), None)
+        if answer is None:
+            assert not true["windows"]
+            continue
+        assert answer.must_call == true["must_call"]
+        for name in ("first_s", "last_s", "exposed_s", "closest_db"):
+            assert getattr(answer, name) == true[name], name
+        assert round(answer.near_s / 60, 1) == true["near_min"]
+        assert round(answer.total_s / 60, 1) == true["total_min"]
+        assert round(answer.weighted / 60_000, 1) == true["weighted_min"]
+        assert round(answer.most / 60_000, 1) == true["most_min"]
+        sides = {window["sides"] for window in true["windows"]} - {None}
+        both = "both" in sides or sides == {"case", "contact"}
+        assert answer.sides == (3 if both else 1 if sides == {"case"} else 2)
+    assert not answers
+
+
+def met(a: int, b: int, start: int, minutes: int, rssi: int = -60) -> list[Row]:
+    at = range(BEGIN + start * 60, BEGIN + (start + minutes) * 60, 300)
+    return [(x, y, s, 298, 70, rssi, rssi + 8) for s in at for x, y in ((a, b), (b, a))]
+
+
+def chain(root: Path, given_rows: list[Row], count: int, **more: Any) -> list[tuple[int, int, int]]:
+    """(degree, via, band) of everybody that band 1 reaches."""
+    rule = RULES["vietnam"]
+    with engine.opened([segment(root, given_rows)], **more) as (db, _):
+        degrees.prepare(db, rule, {})
+        case = Span(1, 1, BEGIN, BEGIN + 86_400)
+        end = BEGIN + 86_400
+        links = degrees.chains(
+            db, rule, [case], count, lambda at: [Wearer(band, end) for band, _ in at]
+        )
+    return [(link.degree, link.via, link.band) for link in links]
+
+
+def test_a_chain_goes_from_contact_to_contact_as_far_as_it_is_asked(tmp_path: Path) -> None:
+    rows = met(1, 2, 0, 20) + met(2, 3, 60, 20) + met(3, 4, 120, 20) + met(4, 5, 180, 20)
+    assert chain(tmp_path, rows, 1) == [(1, 1, 2)]
+    assert chain(tmp_path, rows, 3) == [(1, 1, 2), (2, 2, 3), (3, 3, 4)]
+
+
+def test_nobody_is_infected_before_he_met_the_infected(tmp_path: Path) -> None:
+    rows = met(2, 3, 0, 20) + met(1, 2, 60, 20) + met(2, 4, 120, 20)
+    assert chain(tmp_path, rows, 2) == [(1, 1, 2), (2, 2, 4)]
+
+
+def test_who_is_reached_in_two_ways_counts_once_by_the_shorter_then_the_earlier(
+    tmp_path: Path,
+) -> None:
+    rows = met(1, 2, 0, 20) + met(1, 3, 30, 20) + met(2, 3, 60, 20) + met(2, 4, 90, 20)
+    rows += met(3, 4, 120, 40)
+    assert chain(tmp_path, rows, 3) == [(1, 1, 2), (1, 1, 3), (2, 2, 4)]
+
+
+def test_swapped_bands_lead_to_the_people_who_wore_them(tmp_path: Path) -> None:
+    # From minute 30 on the wearer of 1 had band 5 on, and the other way round.
+    rows = met(1, 2, 0, 20) + met(5, 3, 60, 20) + met(1, 4, 60, 20)
+    end = BEGIN + 86_400
+    swap = [Wearing(1, 5, BEGIN + 1800, end), Wearing(5, 1, BEGIN + 1800, end)]
+    assert chain(tmp_path, rows, 1, wearings=swap) == [(1, 1, 2), (1, 1, 3)]
+    lost = [Wearing(5, 1, BEGIN + 1800, end), Wearing(1, NOBODY, BEGIN + 1800, end)]
+    assert chain(tmp_path, rows, 1, wearings=lost) == [(1, 1, 2), (1, 1, 3)]
+
+
+def test_segments_of_older_programs_are_read_beside_new_ones(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    old = segment(tmp_path, met(1, 2, 0, 20), DAY + 1)
+    pq.write_table(pq.ParquetFile(old).read().drop_columns(["shares"]), tmp_path / "old.parquet")
+    new = segment(tmp_path, met(1, 3, 0, 20))
+    for files in ([tmp_path / "old.parquet"], [tmp_path / "old.parquet", new]):
+        with engine.opened(files) as (db, bad):
+            assert not bad
+            found = evidence(db, [Pair(1, -1, BEGIN, BEGIN + 86_400)])[0]
+        assert len(found) == 8 * len(files)
+    assert store.read(tmp_path, "old.parquet")["shares"].tolist() == [-1] * 8
+
+
+def test_without_segments_there_are_no_contacts(tmp_path: Path) -> None:
+    with engine.opened([]) as (db, bad):
+        degrees.prepare(db, RULES["gaen"], {})
+        assert degrees.contacts(db, RULES["gaen"], [Span(1, 1, 0, BEGIN)]) == [] == bad
