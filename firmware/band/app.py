@@ -12,7 +12,7 @@ from wire import bluezone, records
 from wire.compat import const
 
 from . import memory, modules, scrub
-from .cable import Cable
+from .cable import TAKING, Cable
 from .health import Health
 from .trust import Trust
 from .version import VERSION
@@ -63,6 +63,7 @@ class Band:
         self.provisioned = bool(self.serial and self.receipt_key and keyed)
         self._slot = -1  # whose ID is on air
         self._begun = -1  # whose beginning is done
+        self._fresh = False  # a start, and not yet idle
         self._resets = 0
         self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
@@ -96,6 +97,7 @@ class Band:
 
             sleep.unpack_open(self.encounters, saved[4])
         if not planned:
+            self._fresh = True
             self.journal.boot(cause, clean, self.firmware, self._resets)
             self.journal.clock(records.SOURCE_RUNNING)
         self.health.begin(now_s)
@@ -155,6 +157,10 @@ class Band:
             self.log.prepare(now_s)
         self.tidy()
         self.save(0)
+        if self._fresh and not self.cable.docked:
+            # Not before: a station may be waiting for an answer.
+            self._fresh = False
+            modules.learn(*TAKING)
 
     def _listen(self):
         utc_s = self.clock.utc_s()

@@ -22,14 +22,6 @@ encounters = Encounters(config.table_slots, config.silent_s)
 for name in ("band.app", "band.keys", "band.seal"):
     gc.collect()
     __import__(name)
-if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-    # What an update needs comes and goes again, but the names in it stay: they take their room now,
-    # not between small pieces in the middle of a dock.
-    from band import cable, modules
-
-    for name in cable.TAKING:
-        __import__(name)
-    modules.forget(*cable.TAKING)
 
 from band import app, seal
 from band.bandlog import BandLog
