@@ -65,6 +65,13 @@ def _catalogue(code: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(out)
 
 
+def number(value: float, digits: int | None = None) -> str:
+    """A number with the decimal sign of the language in use, and so many digits behind it; None: as
+    many as it has."""
+    text = f"{value:g}" if digits is None else f"{value:.{digits}f}"
+    return text.replace(".", ",") if language() == "vi" else text
+
+
 def _(text: str) -> str:
     """The text in the user's language."""
     return _catalogue(language()).gettext(text)

@@ -72,6 +72,26 @@ def test_a_case_before_its_band_was_ever_docked_is_told_and_filled_in_later(offi
     assert {c[0] for c in met(office.contacts(case["number"]))} == {B, C}
 
 
+def test_a_contact_whose_band_never_came_is_named_by_the_hand_out_if_there_was_one(
+    office: Office,
+) -> None:
+    office.book(A).met(B, NOON, 20, -66)
+    office.dock(A)
+    given = {"serial": B, "utc_s": NOON - HOUR, "phone": "+84912345678"}
+    office.record(Kind.PERSON, number=7, name="Lan", **given)
+    number = office.declare(A, onset="2026-11-03")["number"]
+    [contact] = office.contacts(number)["contacts"]
+    assert contact["person"]["name"] == "Lan"
+    assert [words.why(e) for e in contact["why"] if e["code"] == "by_hand_out"] == [
+        "Named by the hand-out alone: the band's log has not told who wore it."
+    ]
+    # Of two it may have been either: nobody is called by the wrong name.
+    office.record(Kind.PERSON, number=8, name="Minh", **given)
+    [contact] = office.contacts(number)["contacts"]
+    assert contact["person"] is None
+    assert "by_hand_out" not in {entry["code"] for entry in contact["why"]}
+
+
 def test_of_a_band_with_two_wearers_in_turn_the_tracer_chooses_one(office: Office) -> None:
     office.issue(A, NOON - 5 * HOUR, 1001, "Lan")
     office.book(A).met(B, NOON - 4 * HOUR, 20, -66)

@@ -8,6 +8,7 @@ from babel.messages.pofile import read_po
 
 from support import ROOT
 from zoneband import i18n
+from zoneband.tracing import words
 
 HOST = ROOT / "host" / "zoneband"
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
@@ -51,3 +52,12 @@ def test_the_language_follows_lang(monkeypatch: pytest.MonkeyPatch, env: str, wa
     monkeypatch.setenv("LANG", env)
     i18n.set_language(None)
     assert i18n.language() == wanted
+
+
+def test_numbers_have_the_decimal_sign_of_the_language() -> None:
+    why = {"code": "enough", "weighted_min": 164.9, "min_minutes": 15, "period_s": 86_400}
+    for language, wanted in (("vi", "164,9 "), ("en", "164.9 ")):
+        with i18n.reading(language):
+            assert words.why(why).startswith(wanted), language
+            assert i18n.number(1234.5, 2) == {"vi": "1234,50", "en": "1234.50"}[language]
+            assert i18n.number(15.0) == "15"

@@ -15,7 +15,7 @@ from rich.text import Text
 from zoneband import serials
 from zoneband import station as stations
 from zoneband.cli.days import read_moment
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.inventory import BandRow, Inventory, State
@@ -72,10 +72,8 @@ def swapped(
     undo: Annotated[
         bool, typer.Option("--undo", help=_("Take this back: it was noted by mistake."))
     ] = False,
-    server: Annotated[
-        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
-    ] = None,
-    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    server: Server = None,
+    token: Token = None,
     as_json: Json = False,
     data: Data = None,
 ) -> None:

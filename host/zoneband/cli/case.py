@@ -11,7 +11,7 @@ from rich.text import Text
 
 from zoneband import serials
 from zoneband.cli.days import read_optional
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time
@@ -22,8 +22,6 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Number = Annotated[int, typer.Argument(min=1, help=_("Number of the case."))]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help=_("Why, in a few words."))]
-Server = Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))]
-Token = Annotated[str | None, typer.Option(help=_("The tracers' token."))]
 
 
 @app.callback()
@@ -185,7 +183,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             Text(person.get("phone") or ""),
             _since(case),
             case_words.day(case["isolated"]) if case["isolated"] else "",
-            Text(_state(case) + (" !" if case["notes"] else "")),
+            Text(case_words.state(case["state"]) + (" !" if case["notes"] else "")),
         )
     return view
 
@@ -203,7 +201,7 @@ def _facts(case: dict[str, Any]) -> list[tuple[str, str]]:
         (_("test"), case_words.day(case["tested"]) if case["tested"] else ""),
         (_("isolated"), case_words.day(case["isolated"]) if case["isolated"] else ""),
         (_("declared"), "" if case["declared_s"] is None else day_and_time(case["declared_s"])),
-        (_("state"), _state(case) + ended),
+        (_("state"), case_words.state(case["state"]) + ended),
         (_("reason"), case["reason"] or ""),
     ]
 
@@ -223,8 +221,3 @@ def _since(case: dict[str, Any]) -> str:
     if case["onset"]:
         return _("ill since {day}").format(day=case_words.day(case["onset"]))
     return _("tested on {day}").format(day=case_words.day(case["tested"]))
-
-
-def _state(case: dict[str, Any]) -> str:
-    words = {"open": _("open"), "closed": _("closed"), "withdrawn": _("withdrawn")}
-    return words.get(str(case["state"]), "")

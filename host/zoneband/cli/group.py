@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zoneband import durable
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.tracer import Tracer
@@ -18,8 +18,6 @@ from zoneband.tracer import Tracer
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help=_("Name of the group: a commune, a market, a factory."))]
-Server = Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))]
-Token = Annotated[str | None, typer.Option(help=_("The tracers' token."))]
 
 
 @app.callback()

@@ -12,6 +12,8 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help=_("Where Zoneband keeps its data.")),
 ]
+Server = Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))]
+Token = Annotated[str | None, typer.Option(help=_("The tracers' token."))]
 Json = Annotated[bool, typer.Option("--json", help=_("Print JSON for a script."))]
 
 

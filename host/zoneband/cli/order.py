@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zoneband import serials
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time
@@ -17,8 +17,6 @@ from zoneband.tracer import Tracer
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Band = Annotated[str, typer.Argument(help=_("Serial of the band."))]
-Server = Annotated[str | None, typer.Option(metavar="URL", help=_("The tracing server."))]
-Token = Annotated[str | None, typer.Option(help=_("The tracers' token."))]
 
 
 @app.callback()

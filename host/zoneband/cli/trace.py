@@ -17,7 +17,7 @@ from rich.text import Text
 
 from zoneband import serials
 from zoneband.cli.days import read_moment
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time, local
@@ -59,10 +59,8 @@ def command(
             help=_("Save as a table. It holds personal data: delete it after."),
         ),
     ] = None,
-    server: Annotated[
-        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
-    ] = None,
-    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    server: Server = None,
+    token: Token = None,
     as_json: Json = False,
     data: Data = None,
 ) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from zoneband import serials
 from zoneband.cli.days import read_moment
-from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.cli.trace import span
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
@@ -32,10 +32,8 @@ def command(
             "--case", min=1, metavar="NUMBER", help=_("Count the minutes together with this case.")
         ),
     ] = None,
-    server: Annotated[
-        str | None, typer.Option(metavar="URL", help=_("The tracing server."))
-    ] = None,
-    token: Annotated[str | None, typer.Option(help=_("The tracers' token."))] = None,
+    server: Server = None,
+    token: Token = None,
     as_json: Json = False,
     data: Data = None,
 ) -> None:

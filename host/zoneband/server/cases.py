@@ -216,7 +216,7 @@ class Cases:
     ) -> Sequence[HandOut]:
         # Who had the band from that day to the declaration: whoever gets it later is no case.
         until = today(self._utc() if declared_s is None else declared_s) + timedelta(days=1)
-        return wearers.between(turns, day_s(day), day_s(until))
+        return [turn for turn in turns if turn.touches(day_s(day), day_s(until))]
 
     def _turn(self, db: Connection, serial: str, turn: HandOut) -> dict[str, Any]:
         person = self._person(db, serial, turn.number)

@@ -27,6 +27,10 @@ class HandOut(NamedTuple):
     from_s: int
     to_s: int | None
 
+    def touches(self, from_s: int, to_s: int) -> bool:
+        """Whether the wearer had the band at some moment of [from_s, to_s)."""
+        return self.from_s < to_s and (self.to_s is None or self.to_s > from_s)
+
 
 class People:
     """Facts of some bands, by the ledger's band id."""
@@ -86,7 +90,7 @@ class People:
     def holders(self, band: int, from_s: int, to_s: int) -> int:
         """How many wearers had the band in a span, as far as its log tells."""
         turns = self.hand_outs(self.serial.get(band, ""))
-        return sum(t.from_s < to_s and (t.to_s is None or t.to_s > from_s) for t in turns)
+        return sum(turn.touches(from_s, to_s) for turn in turns)
 
     def hand_outs(self, serial: str) -> list[HandOut]:
         """The wearers in turn that the band's own log tells of; [] for a band that is not here."""

@@ -27,11 +27,7 @@ def log_notes(
     waiting = select(table.c.name).where(table.c.serial == serial, ~table.c.ingested)
     if count := len(list(db.execute(waiting))):
         notes.append({"code": "log_locked", "serial": serial, "batches": count})
-    turns = [
-        turn
-        for turn in people.hand_outs(serial)
-        if turn.from_s < to_s and (turn.to_s is None or turn.to_s > from_s)
-    ]
+    turns = [turn for turn in people.hand_outs(serial) if turn.touches(from_s, to_s)]
     if len(turns) > 1:
         holders = [
             {"holder": t.holder, "number": t.number, "from_s": t.from_s, "to_s": t.to_s}

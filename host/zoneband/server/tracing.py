@@ -207,10 +207,20 @@ class Tracing:
         return _Bands(ids, found, wearings(exchanges, case, parts), offsets)
 
     def _name(self, db: Connection, people: People, found: Sequence[dict[str, Any]]) -> None:
-        # Adds the persons, as far as they are known and the authority's key is in memory.
+        # Adds the persons, as far as they are known and the authority's key is in memory. Whose
+        # band's own log has not told yet who had it is named by the hand-out, when there was only
+        # one: a call must not wait for a band to be docked.
         for each in found:
             number = people.number(each["serial"], each["holder"])
-            each["person"] = self._sealed.person(db, each["serial"], number)
+            person = self._sealed.person(db, each["serial"], number)
+            by_hand_out = False
+            if person is None and not each["holder"] and each["role"] != "venue":
+                everybody = self._sealed.people(db, each["serial"])
+                by_hand_out = len(everybody) == 1
+                person = everybody[0] if by_hand_out else None
+            each["person"] = person
+            if by_hand_out and "why" in each:
+                each["why"].append({"code": "by_hand_out"})
 
     def _log_notes(
         self,
@@ -233,9 +243,7 @@ class Tracing:
             notes += trace_notes.log_notes(db, people, band, begin_s, end_s, int(self._utc()))
             if name == serial:
                 numbers += [
-                    turn.number
-                    for turn in people.hand_outs(serial)
-                    if turn.from_s < end_s and (turn.to_s is None or turn.to_s > begin_s)
+                    turn.number for turn in people.hand_outs(serial) if turn.touches(begin_s, end_s)
                 ]
         return notes + trace_notes.case_notes(db, serial, numbers)
 

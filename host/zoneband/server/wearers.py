@@ -1,6 +1,5 @@
 """Which bands a wearer had: hand-outs in turn, and replacements of lost bands."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, or_, select
@@ -27,13 +26,6 @@ def hand_outs(db: Connection, serial: str) -> list[HandOut]:
     if band is None:
         raise ledger.Unknown
     return People(db, {band}).hand_outs(serial)
-
-
-def between(turns: Sequence[HandOut], from_s: int, to_s: int) -> list[HandOut]:
-    """Those that had the band at some moment of [from_s, to_s)."""
-    return [
-        turn for turn in turns if turn.from_s < to_s and (turn.to_s is None or turn.to_s > from_s)
-    ]
 
 
 def worn(db: Connection, serial: str, number: int, from_s: int, to_s: int) -> list[Worn]:

@@ -15,7 +15,7 @@ Values = Mapping[str, Any]
 
 def refusal(code: str, values: Values) -> str | None:
     """One line for a refusal (zoneband.server.refused); None for a code that is not known here."""
-    return _fill(_REFUSALS, code, values)
+    return fill(_REFUSALS, code, values)
 
 
 def refusals() -> list[str]:
@@ -26,12 +26,18 @@ def refusals() -> list[str]:
 def note(entry: Values) -> str | None:
     """One line for a note of a case (zoneband.server.cases); None for a code that is not known
     here."""
-    return _fill(_NOTES, str(entry.get("code")), entry)
+    return fill(_NOTES, str(entry.get("code")), entry)
 
 
 def day(text: str) -> str:
     """A day (YYYY-MM-DD) as people in Vietnam write it."""
     return date.fromisoformat(text).strftime("%d/%m/%Y")
+
+
+def state(code: str) -> str:
+    """What became of a case (zoneband.server.cases), in a word; the code itself where it is not
+    known here."""
+    return {"open": _("open"), "closed": _("closed"), "withdrawn": _("withdrawn")}.get(code, code)
 
 
 def holders(entries: list[dict[str, Any]]) -> str:
@@ -45,7 +51,8 @@ def _holder(turn: Values) -> str:
     return f"#{turn['holder']}{name} ({day_and_time(turn['from_s'])} – {until})"
 
 
-def _fill(texts: Mapping[str, Callable[[Values], str]], code: str, values: Values) -> str | None:
+def fill(texts: Mapping[str, Callable[[Values], str]], code: str, values: Values) -> str | None:
+    """The text of a code, filled in; None for a code or values that are not known here."""
     made = texts.get(code)
     try:
         return None if made is None else made(values)

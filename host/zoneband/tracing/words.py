@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from zoneband.i18n import _
+from zoneband.i18n import _, number
 from zoneband.localtime import day_and_time, local
 from zoneband.tracing import case_words
 from zoneband.tracing.rules import DAY_S
@@ -15,34 +15,28 @@ Entry = Mapping[str, Any]
 
 def why(entry: Entry) -> str:
     """One line for an entry of a contact's "why"; the code itself where it is not known here."""
-    return _fill(_WHY, entry) or str(entry.get("code"))
+    code = str(entry.get("code"))
+    return case_words.fill(_WHY, code, entry) or code
 
 
 def note(entry: Entry) -> str:
     """One line for an entry of an answer's "notes"; the code itself where it is not known here."""
-    return _fill(_NOTES, entry) or case_words.note(entry) or str(entry.get("code"))
+    code = str(entry.get("code"))
+    return case_words.fill(_NOTES, code, entry) or case_words.note(entry) or code
 
 
 def period(seconds: int) -> str:
     """A rule set's period, such as 24 h or 14 days."""
     if seconds > DAY_S and seconds % DAY_S == 0:
         return _("{n} days").format(n=seconds // DAY_S)
-    return _("{n} h").format(n=f"{seconds / 3600:g}")
-
-
-def _fill(texts: Mapping[str, Callable[[Entry], str]], entry: Entry) -> str | None:
-    made = texts.get(str(entry.get("code")))
-    try:
-        return None if made is None else made(entry)
-    except (KeyError, TypeError, ValueError):
-        return None  # a server of another version fills in other values
+    return _("{n} h").format(n=number(seconds / 3600))
 
 
 def _minutes(e: Entry) -> dict[str, str]:
     return {
-        "minutes": f"{e['weighted_min']:g}",
+        "minutes": number(e["weighted_min"]),
         "period": period(e["period_s"]),
-        "needed": f"{e['min_minutes']:g}",
+        "needed": number(e["min_minutes"]),
     }
 
 
@@ -50,7 +44,7 @@ def _too_far(e: Entry) -> str:
     if e["attenuation_db"] is None:
         return _("Never near.")
     return _("Never near: {db} dB at the least, and near is up to {limit} dB.").format(
-        db=f"{e['attenuation_db']:g}", limit=f"{e['at_most_db']:g}"
+        db=number(e["attenuation_db"]), limit=number(e["at_most_db"])
     )
 
 
@@ -61,7 +55,7 @@ def _one_sided(e: Entry) -> str:
 
 
 def _contradicted(e: Entry) -> str:
-    minutes = f"{e['minutes']:g}"
+    minutes = number(e["minutes"])
     if e["silent"] == "contact":
         return _(
             "Contradicted: the contact's log covers {minutes} min of it, without the case."
@@ -80,14 +74,17 @@ _WHY: dict[str, Callable[[Entry], str]] = {
     ).format(**_minutes(e)),
     "too_far": _too_far,
     "dropped_short": lambda e: _("{day} does not count: {minutes} min in all are too few.").format(
-        day=_day(e["day_s"]), minutes=f"{e['minutes']:g}"
+        day=_day(e["day_s"]), minutes=number(e["minutes"])
     ),
     "dropped_far": lambda e: _("{day} does not count: never nearer than {db} dB.").format(
-        day=_day(e["day_s"]), db=f"{e['closest_db']:g}"
+        day=_day(e["day_s"]), db=number(e["closest_db"])
     ),
     "one_sided": _one_sided,
     "contradicted": _contradicted,
     "other_never_docked": lambda e: _("The contact's band has never brought its log."),
+    "by_hand_out": lambda e: _(
+        "Named by the hand-out alone: the band's log has not told who wore it."
+    ),
     "unconfirmed": lambda e: _(
         "Unconfirmed: it is not known yet whether the band sent these IDs at that time."
     ),

@@ -64,10 +64,7 @@ def all_notes(case: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
 
 def why(contact: Mapping[str, Any]) -> list[str]:
     """Why a contact is in or out, in words."""
-    said = [trace_words.why(entry) for entry in contact["why"]]
-    if contact.get("by_hand_out"):
-        said.append(_("Named by the hand-out alone: the band's log has not told who wore it."))
-    return said
+    return [trace_words.why(entry) for entry in contact["why"]]
 
 
 def traced(
@@ -75,20 +72,7 @@ def traced(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the case, its contacts as zoneband.server.tracing answers). Raises NoCase and Refused."""
     case = server.cases.get(number)
-    answer = case_traces.contacts(server, number, asked.rules, asked.degrees)
-    name_by_hand_out(server, answer["contacts"])
-    return case, answer
-
-
-def name_by_hand_out(server: TracingServer, found: list[dict[str, Any]]) -> None:
-    """Name whose band's own log has not told yet who had it: the person it was handed out to, when
-    there was only one. "by_hand_out" marks them. A call must not wait for a band to be docked."""
-    for each in found:
-        unknown = each["person"] is None and not each["holder"] and each["role"] != "venue"
-        people = server.people(each["serial"]) if unknown else []
-        each["by_hand_out"] = len(people) == 1
-        if each["by_hand_out"]:
-            each["person"] = people[0]
+    return case, case_traces.contacts(server, number, asked.rules, asked.degrees)
 
 
 def view(
@@ -145,14 +129,8 @@ def rule_words(rule: RuleSet) -> str:
         _("up to {db} dB: {weight} %").format(db=words.number(db), weight=round(100 * weight))
         for db, weight in rule.steps
     )
-    hours = rule.period_s / 3600
-    period = (
-        _("{n} hours").format(n=words.number(hours))
-        if hours <= 48
-        else _("{n} days").format(n=words.number(hours / 24))
-    )
     return _("call from {n} minutes in any {period}; minutes count by attenuation, {steps}").format(
-        n=words.minutes(rule.min_minutes), period=period, steps=steps
+        n=words.minutes(rule.min_minutes), period=trace_words.period(rule.period_s), steps=steps
     )
 
 

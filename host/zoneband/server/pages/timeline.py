@@ -13,9 +13,10 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from zoneband.i18n import _
-from zoneband.localtime import VIETNAM, local
+from zoneband.localtime import local
 from zoneband.server.pages import words
 from zoneband.server.pages.svg import element, fit, text, title
+from zoneband.tracing.exposure import local_day_s
 
 HOUR_S = 3600
 _LABEL, _RIGHT, _TOP, _ROW, _FOOT = 232, 16, 34, 46, 10
@@ -108,7 +109,7 @@ def days(contacts: Sequence[Mapping[str, Any]], window_s: int) -> list[Day]:
     for contact in contacts:
         mine: dict[int, list[Run]] = defaultdict(list)
         for run in runs(contact["windows"], window_s):
-            mine[_midnight(run.start_s)].append(run)
+            mine[local_day_s(run.start_s)].append(run)
         for start_s, each in mine.items():
             found[start_s].append(Row(contact, tuple(each)))
     return [Day(start_s, tuple(found[start_s])) for start_s in sorted(found, reverse=True)]
@@ -260,10 +261,3 @@ def _hours(from_h: int, to_h: int, per_s: float, high: int) -> str:
             anchor = "end" if hour == to_h else "middle"
             parts.append(text(f"{hour:02}:00", class_="at", x=x, y=_TOP - 14, text_anchor=anchor))
     return "".join(parts)
-
-
-def _midnight(utc_s: int) -> int:
-    at = local(utc_s)
-    start = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert at.tzinfo is VIETNAM
-    return int(start.timestamp())

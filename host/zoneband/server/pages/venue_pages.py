@@ -15,7 +15,7 @@ from zoneband.server import case_traces
 from zoneband.server.ledger import Unknown
 from zoneband.server.moments import moment, today
 from zoneband.server.pages.door import Seen, Visitor
-from zoneband.server.pages.one_case import name_by_hand_out, notes_of, refusal
+from zoneband.server.pages.one_case import notes_of, refusal
 from zoneband.server.pages.templates import page, query
 from zoneband.server.refused import NoCase, Refused
 from zoneband.server.tracing_server import TracingServer
@@ -42,7 +42,6 @@ def add(pages: FastAPI, server: TracingServer, utc: Callable[[], float]) -> None
                 span = moment(begin, False), moment(end, True)
                 answer = case_traces.visits(server, read, *span, number)
                 found, notes = answer["visitors"], notes_of(answer["notes"])
-                name_by_hand_out(server, answer["visitors"])
             except UserError as wrong:
                 error = wrong.message
             except ValueError:

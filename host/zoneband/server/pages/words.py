@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
-from zoneband.i18n import _, language
+from zoneband import i18n
+from zoneband.i18n import _
 from zoneband.localtime import local
 from zoneband.server import calls
+from zoneband.tracing import case_words
 
 Contact = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ def days(from_s: float, to_s: float) -> str:
 
 def iso_day(text: str | None) -> str:
     """A date as people write it: 2026-11-03 is 03/11/2026."""
-    return "" if not text else f"{date.fromisoformat(text):%d/%m/%Y}"
+    return case_words.day(text) if text else ""
 
 
 def weekday(utc_s: float) -> str:
@@ -60,8 +61,7 @@ def weekday(utc_s: float) -> str:
 
 def number(value: float, digits: int = 0) -> str:
     """A number with the decimal sign of the reader's language."""
-    text = f"{value:.{digits}f}"
-    return text.replace(".", ",") if language() == "vi" else text
+    return i18n.number(value, digits)
 
 
 def minutes(value: float) -> str:
@@ -112,7 +112,7 @@ def call_state(state: str) -> str:
 
 def case_state(state: str) -> str:
     """What became of a case."""
-    return {"open": _("open"), "closed": _("closed"), "withdrawn": _("withdrawn")}[state]
+    return case_words.state(state)
 
 
 def key(contact: Contact) -> str:
