@@ -34,7 +34,7 @@ from town import (
 )
 from zoneband.i18n import _, reading
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 TO_CALL = [BINH, CUONG, EM]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")

@@ -28,8 +28,6 @@ from zoneband.sim.simulation import Hardware
 from zoneband.sim.workshop import PASSPHRASE, Workshop
 from zoneband.wire import bluezone, log
 
-pytestmark = pytest.mark.xdist_group("flash")
-
 
 def enrolments(shop: Workshop, serial: str) -> list[dict[str, object]]:
     """Opened enrolments of a band that wait for the server."""

@@ -23,8 +23,6 @@ from zoneband.sim.simulation import VirtualBoard
 from zoneband.sim.workshop import PASSPHRASE, Workshop
 from zoneband.wire import bluezone, log, orders, records
 
-pytestmark = pytest.mark.xdist_group("flash_locked")
-
 
 def handed_out(shop: Workshop, slot: int) -> tuple[VirtualBoard, Path, str]:
     """A band with a log that was flashed and issued here: board, port, serial."""

@@ -87,7 +87,6 @@ b = bytearray(20); print(n.get_blob('trap', b) != 1)
 }
 
 
-@pytest.mark.xdist_group("traps")
 @pytest.mark.parametrize("trap", list(TRAPS))
 def test_the_trap(street: Street, trap: str) -> None:
     port = street.sim.plug(street.bands[0])
@@ -115,7 +114,6 @@ def boot_id(street: Street) -> tuple[int, int]:
     return pair.boot_id, pair.run_s
 
 
-@pytest.mark.xdist_group("traps")
 @pytest.mark.parametrize("kind", list(Reset))
 def test_run_time_goes_through_every_reset_but_the_loss_of_power(
     street: Street, kind: Reset
@@ -131,7 +129,6 @@ def test_run_time_goes_through_every_reset_but_the_loss_of_power(
         assert after == before and later_s >= run_s
 
 
-@pytest.mark.xdist_group("traps")
 def test_rtc_memory_and_run_time_go_through_deep_sleep(street: Street) -> None:
     street.later(100)
     before, run_s = boot_id(street)

@@ -22,8 +22,6 @@ from support import ROOT
 from zoneband.server.tracing_server import Enrolment, TracingServer
 from zoneband.spool import Spool
 
-pytestmark = pytest.mark.xdist_group("verbs")
-
 
 def zoneband(data: Path, *words: str, lang: str = "en") -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -8,10 +8,12 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -293,12 +295,9 @@ def test_nothing_typed_breaks_the_check(name: str, password: str, code: str) -> 
         desk.login(name, password, code)
 
 
-def _shared(made: list[Desk] = []) -> Desk:  # noqa: B006
-    if not made:
-        import tempfile
-
-        made.append(Desk(Path(tempfile.mkdtemp()) / "server"))
-    return made[0]
+@cache
+def _shared() -> Desk:
+    return Desk(Path(tempfile.mkdtemp()) / "server")
 
 
 def test_apps_read_the_enrolment() -> None:

@@ -18,8 +18,6 @@ from zoneband.server.pages import graph, timeline, words
 from zoneband.server.pages.door import safe_path
 from zoneband.server.pages.shell import preferred
 
-pytestmark = pytest.mark.xdist_group("pages")
-
 
 class Visit:
     """A browser without scripts, over TLS as far as the server knows."""
