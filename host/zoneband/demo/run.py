@@ -8,7 +8,6 @@ import json
 import os
 import random
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from zoneband import authority, upload
@@ -245,7 +245,7 @@ class StoryRun:
 
     def _command(self, url: str, *words: str, show: bool = True) -> str:
         """Run a command of this program as a person would, and show it with its output."""
-        wide = shutil.get_terminal_size((120, 40)).columns
+        wide = Console().width  # as what it says is printed
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": str(wide)}
         if show and sys.stdout.isatty():
             env["FORCE_COLOR"] = "1"

@@ -43,7 +43,7 @@ def _minutes(e: Entry) -> dict[str, str]:
 def _too_far(e: Entry) -> str:
     if e["attenuation_db"] is None:
         return _("Never near.")
-    return _("Never near: {db} dB at the least, and near is up to {limit} dB.").format(
+    return _("Never near: {db} dB on average at the nearest, and near is up to {limit} dB.").format(
         db=number(e["attenuation_db"]), limit=number(e["at_most_db"])
     )
 
