@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bandbook import NOON, A, B, C
 from office import PLACE, D, Office
 from support import ROOT
 from zoneband import i18n
-from zoneband.cli import main
+from zoneband.cli import main, trace
 from zoneband.cli.days import read_day, read_moment
 from zoneband.errors import UserError
 from zoneband.tracing import case_words
@@ -184,3 +185,19 @@ def test_every_refusal_and_every_note_of_the_server_has_words() -> None:
     refused = set(re.findall(r'Refused\(\s*"(\w+)"', code))
     assert len(refused) > 10
     assert refused <= set(case_words.refusals())
+
+
+def test_on_80_columns_no_serial_name_phone_or_time_is_cut() -> None:
+    why = {"code": "enough", "weighted_min": 32.6, "min_minutes": 15, "period_s": 86_400}
+    contact = {
+        "serial": "ZB-ESWY-1RZN", "holder": 1, "role": "band", "degree": 2, "must_call": True,
+        "person": {"name": "Nguyễn Hoàng Thị Phương Khanh", "phone": "+84939747900"},
+        "first_s": NOON, "last_s": NOON + 3600, "near_min": 32.6, "total_min": 45.0,
+        "closest_db": 30, "path": ["ZB-A", "ZB-B", "ZB-ESWY-1RZN"], "why": [why],
+    }  # fmt: skip
+    found = {"case": "ZB-A", "from_s": NOON, "to_s": NOON + 86_400, "contacts": [contact]}
+    out = io.StringIO()
+    Console(file=out, width=80).print(trace.table(found))
+    for word in ("ZB-ESWY-1RZN", "+84939747900", "Phương", "Khanh", "03/11", "30 dB", "CALL"):
+        assert word in out.getvalue(), word
+    assert "…" not in out.getvalue()

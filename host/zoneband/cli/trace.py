@@ -123,18 +123,23 @@ def table(found: Answer) -> Table:
     chain = any(c["degree"] > 1 for c in found["contacts"])
     serials_ = [c["serial"] for c in found["contacts"]]
     names = {c["serial"]: (c["person"] or {}).get("name") for c in found["contacts"]}
-    heads = [_("band"), _("wearer"), _("first and last"), _("near / all min"), _("closest"), ""]
-    for head in (["F"] if chain else []) + heads:
-        view.add_column(head, no_wrap=head == heads[0])
+    if chain:
+        view.add_column("F")
+    # On 80 columns too no serial, name, phone or time is cut: the reasons take what is left.
+    view.add_column(_("band"), no_wrap=True)
+    view.add_column(_("wearer"), min_width=12, overflow="fold")
+    view.add_column(_("first and last"), min_width=11)
+    view.add_column(_("near / all min") + "\n" + _("closest"))
+    view.add_column("")
     for c in found["contacts"]:
         several = c["role"] != "venue" and (c["holder"] > 1 or serials_.count(c["serial"]) > 1)
         turn = f" #{c['holder']}" if several else ""
+        closest = "" if c["closest_db"] is None else f"\n{c['closest_db']:.0f} dB"
         cells = [
             Text(c["serial"] + turn, "bold"),
             Text("\n".join(_wearer(c))),
             f"{day_and_time(c['first_s'])}\n{day_and_time(c['last_s'])}",
-            f"{c['near_min']:.0f} / {c['total_min']:.0f}",
-            "" if c["closest_db"] is None else f"{c['closest_db']:.0f} dB",
+            f"{c['near_min']:.0f} / {c['total_min']:.0f}{closest}",
             _verdict(c, names),
         ]
         view.add_row(*([Text(f"F{c['degree']}")] if chain else []), *cells)
