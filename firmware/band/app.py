@@ -162,6 +162,7 @@ class Band:
         if 0 < self._learn_s <= now_s and not self.cable.docked:
             self._learn_s = 0
             modules.learn(*TAKING)
+            modules.learn("band.orders", "band.keystart", "wire.orders")
 
     def _listen(self):
         utc_s = self.clock.utc_s()

@@ -71,6 +71,10 @@ class Cable:
         session.run(first)
         if session.update:
             self._end_update(session)
+        if session.cramped:
+            from . import trial
+
+            trial.restart(self._band)
         self._last_frame_s = self._band.clock.run()[0]
         return self._greeted
 

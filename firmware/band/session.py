@@ -37,6 +37,7 @@ class Session:
         self._useless = False  # without keys, and asked
         self.update = None  # one that comes in this session
         self._after = None  # a message to answer when another is done
+        self.cramped = False  # something found no room: only a start makes the heap whole again
 
     def run(self, first_bytes=b""):
         # True when a station proved itself. Bytes that are no frame are ignored.
@@ -215,9 +216,13 @@ class Session:
                 message = self._after
         except ValueError:
             self.refuse(messages.BAD_MESSAGE)
-        except (MemoryError, OSError, OverflowError):
-            # What was asked for did not fit, or flash did not take it; the band goes on.
+        except MemoryError:
+            # What is free is in pieces too small for what was asked.
+            self.cramped = True
             gc.collect()
+            self.refuse(messages.NO_MEMORY)
+        except (OSError, OverflowError):
+            # Flash did not take it; the band goes on.
             self.refuse(messages.FLASH_FAULT)
         return True
 

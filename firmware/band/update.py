@@ -195,6 +195,12 @@ def _remove(path):
     os.rmdir(path)
 
 
+def _give_up(session):
+    # The room goes back to the band.
+    session.update = None
+    modules.forget(*cable.TAKING)
+
+
 def answer(session, band, payload):
     # One MANIFEST or PIECE. Raises ValueError for one that cannot be read.
     if session.update is None:
@@ -214,9 +220,11 @@ def answer(session, band, payload):
         if reason == messages.BAD_UPDATE:
             band.trust.refused(records.REFUSED_UPDATE)
         session.refuse(reason)
-    except (OSError, MemoryError):
-        session.update = None
+    except MemoryError:
+        _give_up(session)
+        raise
+    except OSError:
+        _give_up(session)
         session.refuse(messages.FLASH_FAULT)
-        modules.forget(*cable.TAKING)
     else:
         session.send(updates.wanted(*update.wanted()))

@@ -53,6 +53,7 @@ OLD_ORDER = const(12)
 BAD_UPDATE = const(13)
 OLD_UPDATE = const(14)
 LOW_BATTERY = const(15)
+NO_MEMORY = const(16)
 
 # In the OK to an ORDER: an order waits for the clock, and would be void when a later one is done.
 CLOCK_NEXT = const(1)

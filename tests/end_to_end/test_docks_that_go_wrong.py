@@ -12,6 +12,7 @@ from zoneband.campaigns import life as lives
 from zoneband.campaigns.life import Life
 from zoneband.cli import dock as command
 from zoneband.dock.job import ISSUE, RETURN, DockJob, Outcome
+from zoneband.dock.refusals import refusal
 from zoneband.dock.session import BandSession
 from zoneband.errors import ExitCode
 from zoneband.inventory import Inventory, State
@@ -128,15 +129,22 @@ band.set_state = fails
 while not"""
 
 
-@pytest.mark.parametrize("error", ["OSError(5)", "OverflowError('no turn left')", "MemoryError()"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("OSError(5)", "memory is faulty"),
+        ("OverflowError('no turn left')", "memory is faulty"),
+        ("MemoryError()", "starts anew"),
+    ],
+)
 def test_flash_that_fails_in_the_middle_is_told_and_the_band_goes_on(
-    life: Life, monkeypatch: pytest.MonkeyPatch, error: str
+    life: Life, monkeypatch: pytest.MonkeyPatch, error: str, told: str
 ) -> None:
     broken = lives.DOCK.replace("while not", BROKEN.format(error=error))
     monkeypatch.setattr(lives, "DOCK", broken)
     monkeypatch.setattr(lives, "DockJob", partial(DockJob, state=(RETURN, 7)))
     result = life.dock()
-    assert result.outcome == Outcome.REFUSED.value and "memory is faulty" in result.message, result
+    assert result.outcome == Outcome.REFUSED.value and told in result.message, result
     assert life.crashes == []
 
 
@@ -178,6 +186,53 @@ print([name for name in ("band.update", "wire.bundle", "wire.updates") if name i
 
 def test_an_update_that_flash_does_not_take_leaves_the_band_its_room(life: Life) -> None:
     assert said(life, FAULTY_UPDATE) == ["1 None", "[]"]
+
+
+CRAMPED = """
+import gc, machine, sys
+from band import cable
+from band.session import Session
+from wire import frames, messages, orders
+class Open:
+    def open(self, payload):
+        return payload
+    seal = open
+class Line:
+    said = []
+    def read(self, wait_ms):
+        return b"\\0"
+    def write(self, data):
+        self.said.append(data)
+order = bytes([messages.ORDER]) + orders.pack(band.receipt_key, band.serial, 1, orders.UNLOCK)
+session = Session(band, Line())
+session._channel = Open()
+for name in ("band.orders", "wire.orders"):
+    sys.modules.pop(name, None)
+hog, size = [], 65536
+while size >= 512:
+    try:
+        hog.append(bytearray(size))
+    except MemoryError:
+        size //= 2
+session._answer(order)
+hog = None
+print(list(frames.Decoder().feed(Line.said[0])[0])[:2], session.cramped, band.trust.order_number)
+
+def run(self, first):
+    self.cramped = True
+Session.run = run
+def reset():
+    print("reset")
+    sys.exit()
+machine.reset = reset
+band.cable._link = Line()
+band.cable.serve(10)
+"""
+
+
+def test_a_band_without_room_for_an_order_says_so_and_starts_anew(life: Life) -> None:
+    assert said(life, CRAMPED) == ["[148, 16] True 0", "reset"]
+    assert "starts anew" in refusal(messages.NO_MEMORY)
 
 
 RESTART = """

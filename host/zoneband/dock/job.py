@@ -315,7 +315,7 @@ class DockJob:
         orders = self._spool.orders(band.serial, band.order)
         set_clock = (lambda: self._set_clock(session, pair, result)) if self._vouched else None
         result.orders, reason = carry(session, orders, set_clock)
-        if reason in (messages.LOW_BATTERY, messages.FLASH_FAULT):
+        if reason in (messages.LOW_BATTERY, messages.FLASH_FAULT, messages.NO_MEMORY):
             raise Refused(reason)
         if reason:
             result.tell(_("The band refused an order of the server: tell the authority."))

@@ -39,6 +39,7 @@ def refusal(reason: int) -> str:
         messages.LOW_BATTERY: _(
             "The band's battery is too low. Charge it for some minutes, then dock it again."
         ),
+        messages.NO_MEMORY: _("The band had no room for this, and starts anew. Plug it in again."),
     }
     unknown = _("The band refused (reason {reason}). Plug it in again.")
     return texts.get(reason, unknown.format(reason=reason))

@@ -105,7 +105,7 @@ class Gate:
         set_clock = partial(_set_clock, session) if station.clock_vouched(self._data) else None
         orders = self._spool.orders(band.serial, band.order)
         _done, reason = carry(session, orders, set_clock)
-        if reason == messages.LOW_BATTERY:
+        if reason in (messages.LOW_BATTERY, messages.NO_MEMORY):
             raise UserError(refusal(reason))
 
     def _update(
@@ -117,6 +117,8 @@ class Gate:
         try:
             taken = offer(session, bundle, report)
         except Refused as refused:
+            if refused.reason == messages.NO_MEMORY:
+                raise UserError(refusal(refused.reason)) from refused
             raise UserError(
                 _("The band refused the update to {version}: tell the engineers.").format(
                     version=release.name_of(bundle.version)
