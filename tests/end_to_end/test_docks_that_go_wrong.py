@@ -209,7 +209,7 @@ session._channel = Open()
 for name in ("band.orders", "wire.orders"):
     sys.modules.pop(name, None)
 hog, size = [], 65536
-while size >= 512:
+while size >= 128:
     try:
         hog.append(bytearray(size))
     except MemoryError:
