@@ -119,7 +119,7 @@ def test_where_a_late_log_tells_of_two_wearers_the_case_asks_which(office: Offic
     answer = office.contacts(case["number"])
     assert {c[0] for c in met(answer)} == {B, C} and "choose_holder" in codes(answer)
     [line] = [words.note(e) for e in answer["notes"] if e["code"] == "choose_holder"]
-    assert "--holder" in line and "#2 Minh" in line
+    assert "declare the case again" in line and "#2 Minh" in line
     again = office.declare(A, onset="2026-11-03", holder=2)
     assert (again["number"], again["new"], again["notes"]) == (case["number"], False, [])
     assert [c[0] for c in met(office.contacts(case["number"]))] == [C]

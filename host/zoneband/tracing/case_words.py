@@ -142,7 +142,10 @@ _NOTES: dict[str, Callable[[Values], str]] = {
     "long_ago": lambda v: _(
         "{day} is more than {n} days ago: what was not docked since then is no longer in the bands."
     ).format(day=day(v["day"]), n=v["n"]),
-    "choose_holder": _choose,
+    "choose_holder": lambda v: _(
+        "{serial} had several wearers since {day}: declare the case again, and say which one it "
+        "is. They are {holders}"
+    ).format(serial=v["serial"], day=day(v["day"]), holders=holders(v["holders"])),
     "swapped": _swap,
     "isolated_first": lambda v: _(
         "The wearer was isolated (since {day}) before this rule set calls a case infectious."
