@@ -129,6 +129,8 @@ def radio_works(bluetooth):
     radio.open_window()
     good = good and radio.handler_errors == 0
     radio.stop()
+    # It would keep the table, in the way of the band's own.
+    ble.irq(None)
     return good
 
 

@@ -172,9 +172,7 @@ class Session:
 
     def _flags(self):
         band = self._band
-        flags = band.clock.flags()
-        if band.provisioned:
-            flags |= status.PROVISIONED
+        flags = band.clock.flags() | (status.PROVISIONED if band.provisioned else 0)
         if band.log.fault:
             flags |= status.LOG_FAULT
         if band.trust.locked:
@@ -217,7 +215,6 @@ class Session:
         except ValueError:
             self.refuse(messages.BAD_MESSAGE)
         except MemoryError:
-            # What is free is in pieces too small for what was asked.
             self.cramped = True
             gc.collect()
             self.refuse(messages.NO_MEMORY)
@@ -229,15 +226,14 @@ class Session:
     # --- speed ------------------------------------------------------------------------------------
 
     def change_speed(self, baud):
-        band = self._band
-        if baud not in _SPEEDS or band.board_facts.uart_pins is None:
+        if baud not in _SPEEDS or self._band.board_facts.uart_pins is None:
             self.refuse(messages.BAD_SPEED)
             return
         self.send(messages.one(messages.OK))
         # The answer must be out before the pins change hands.
         self._link.read(_DRAIN_MS)
         self._back()
-        self._link = band.fast_link(baud)
+        self._link = self._band.fast_link(baud)
         self._proved = False
         self._decoder = frames.Decoder()
 

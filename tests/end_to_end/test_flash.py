@@ -252,6 +252,7 @@ def test_a_half_provisioned_band_gets_new_keys(shop: Workshop, slot: int) -> Non
 
     get_attention(str(port))
     with Repl(str(port), 1) as repl:
+        repl.begin()
         repl.ask(
             "import esp32\nfrom band.keys import BandKeys\n"
             'BandKeys(esp32.Partition.find(1, label="bandkeys")[0])'

@@ -43,8 +43,6 @@ _TEST = (
     "import machine, esp32, bluetooth\nfrom band import setup\n"
     "setup.test(machine, esp32, bluetooth)"
 )
-# The application itself, in the interpreter that the tests ran in: another start would cost a
-# second, and comes at the end anyway.
 _RUN = "import main"
 
 
@@ -242,8 +240,9 @@ class FlashJob:
     # --- on the band ------------------------------------------------------------------------
 
     def _set_up(self) -> None:
-        self._attend()
         with Repl(self._port, 3) as repl:
+            self._attend()
+            repl.begin()
             facts = repl.ask(_LOOK)
             self._check_files(facts)
             self._report("setup", 0.3)

@@ -24,6 +24,8 @@ _BEAT_S = 0.03
 _END = "zoneband-end"
 # Where the application lies: boot.py has said so already where it runs before a raw REPL.
 _FIND = "import loader\nloader.find()\n"
+# It loads while the band starts, and begins when its standard input ends.
+_MPREMOTE = "import sys\nfrom mpremote import main\nsys.stdin.read()\nsys.exit(main.main())"
 
 
 class NoRepl(Exception):
@@ -88,7 +90,7 @@ def restart(port: str) -> None:
 
 class Repl:
     """Scripts on one band, in turn; at most `scripts` of them, and one to leave running. Use as a
-    context manager."""
+    context manager, and `begin` before the first script: until then the port is free."""
 
     def __init__(self, port: str, scripts: int) -> None:
         pipes = [os.pipe() for _n in range(scripts + 1)]
@@ -98,10 +100,11 @@ class Repl:
         words = ["connect", port]
         for read, _write in pipes[:-1]:
             words += ["run", f"/dev/fd/{read}"]
-        words += ["run", "--no-follow", f"/dev/fd/{pipes[-1][0]}"]
+        # Nor has what they leave, in small pieces all over it, room for a band and a dock.
+        words += ["soft-reset", "run", "--no-follow", f"/dev/fd/{pipes[-1][0]}"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mpremote", *words],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-c", _MPREMOTE, *words],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[read for read, _write in pipes],
@@ -113,7 +116,16 @@ class Repl:
     def __enter__(self) -> "Repl":
         return self
 
+    def begin(self) -> None:
+        """Take the port, and the band from whatever it does."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
     def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            self._process.kill()
+            self._process.stdin.close()
         for pipe in self._inputs:
             with contextlib.suppress(OSError):
                 os.close(pipe)

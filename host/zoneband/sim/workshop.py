@@ -95,6 +95,7 @@ class Workshop:
         """Write encounters with nobody into a band's log, by its own code; the log's head."""
         get_attention(str(port))
         with Repl(str(port), 1) as repl:
+            repl.begin()
             head = repl.ask(_FILL.format(count=count))["head"]
         restart(str(port))
         return head
