@@ -15,15 +15,21 @@ _WORD_BYTES = 8 if sys.maxsize >> 32 else 4
 
 def free_memory():
     # One block at a time and no more than are free: what found no room would make the heap of an
-    # ESP32 grow, and take from Bluetooth. A tuple of two fills a block: type, size, two items.
+    # ESP32 grow, and take from Bluetooth. A list of one fills two blocks: type, room, length and
+    # address of its items; and these, room for four.
     gc.collect()
-    chain = None
+    chain = last = None
     try:
-        for _ in range(_free_bytes() // (_WORDS * _WORD_BYTES)):
-            chain = (chain, None)
+        for _ in range(_free_bytes() // (2 * _WORDS * _WORD_BYTES)):
+            chain = [chain]
+        last = (None, None)  # of an odd number, a block alone
     except MemoryError:
         pass  # all of it is taken
-    chain = None
+    # The collector takes whatever looks like an address for one, and the stack is full of old
+    # ones: link by link, or one of these holds all that follows.
+    while chain:
+        last, chain[0] = chain[0], None
+        chain = last
     gc.collect()
 
 

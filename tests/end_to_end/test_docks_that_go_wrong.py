@@ -188,6 +188,26 @@ def test_an_update_that_flash_does_not_take_leaves_the_band_its_room(life: Life)
     assert said(life, FAULTY_UPDATE) == ["1 None", "[]"]
 
 
+SCRUBBED = """
+import gc
+from band import scrub
+def deep(n):
+    return deep(n - 1) if n else scrub.free_memory()
+def free(n):
+    return free(n - 1) if n else gc.mem_free()
+gc.collect()
+least = most = gc.mem_free()
+for n in range(300):
+    deep(n % 23)
+    least = min(least, free(n % 7))
+print(most - least < 4096)
+"""
+
+
+def test_scrubbing_gives_all_its_memory_back_whatever_the_stack_holds(life: Life) -> None:
+    assert said(life, SCRUBBED) == ["True"]
+
+
 CRAMPED = """
 import gc, machine, sys
 from band import cable
