@@ -3,21 +3,16 @@
 import gc
 import sys
 
-# Loaded at docks, and what each of them loads.
-FLEETING = (
-    "band.session", "band.fastlink", "band.orders", "band.keystart", "band.trial",
-    "band.selftest", "band.update", "band.ed25519",
-)  # fmt: skip
 
-
-def learn(names=FLEETING):
-    # What is loaded later comes and goes again, but the names in it stay, in a table in one piece
-    # that doubles when it is full. It takes its room at the start, while the heap is whole: a dock
-    # finds none so large.
-    before = set(sys.modules)
+def learn(*names):
+    # What is loaded later comes and goes again, but the names in it stay. They take their room now,
+    # while the heap is whole: it is one piece, and grows by doubling.
     for name in names:
-        __import__(name)
-        forget(*(n for n in set(sys.modules) - before if "." in n))
+        try:
+            __import__(name)
+        except MemoryError:
+            break  # a dock finds out whether there is room by then
+    forget(*names)
 
 
 def forget(*names):

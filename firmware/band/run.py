@@ -13,12 +13,8 @@ import time
 import bluetooth
 import esp32
 
-from band import modules
 from band.config import Config
 from band.encounters import Encounters
-
-if machine.reset_cause() != machine.DEEPSLEEP_RESET:
-    modules.learn()
 
 # The largest blocks first, while the heap is whole; and no litter of an import below the next.
 config = Config()
