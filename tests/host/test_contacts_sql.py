@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoneband.server import store
@@ -78,6 +78,8 @@ def on_sqlite(db: duckdb.DuckDBPyConnection) -> list[Exposed]:
 
 
 @settings(deadline=None, max_examples=25)
+# One sighting just before the span stands for some seconds of it.
+@example([(1, 2, BEGIN, 0, 1, -45, -45)], RULES["vietnam"], 1, 1381, {})
 @given(
     rows, rule_sets, st.integers(-100, 4000), st.integers(60, 90_000),
     st.dictionaries(st.integers(1, 4), st.integers(-10, 10)),

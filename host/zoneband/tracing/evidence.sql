@@ -11,7 +11,7 @@ WHERE e.contact >= 0
   AND e.contact <> e.observer
   AND (p.other = -1 OR e.contact = p.other)
   AND e.start_s < p.to_s
-  AND e.start_s + e.duration_s >= p.from_s
+  AND e.start_s + CASE WHEN e.duration_s > 4 THEN e.duration_s ELSE 4 END > p.from_s
 UNION ALL
 SELECT p.number, e.observer, e.contact, e.start_s, e.duration_s, e.sightings, e.rssi_mean,
        e.rssi_max, e.due_s, e.clock, e.log_id, e.sector, e.slot, e.boot_id, e.run_s, e.shares,
@@ -21,5 +21,5 @@ JOIN encounters e ON e.contact = p.band
 WHERE e.contact <> e.observer
   AND (p.other = -1 OR e.observer = p.other)
   AND e.start_s < p.to_s
-  AND e.start_s + e.duration_s >= p.from_s
+  AND e.start_s + CASE WHEN e.duration_s > 4 THEN e.duration_s ELSE 4 END > p.from_s
 ORDER BY 1, 4, 2, 11, 12, 13
