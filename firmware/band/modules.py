@@ -4,15 +4,15 @@ import gc
 import sys
 
 
-def learn(*names):
-    # What is loaded later comes and goes again, but the names in it stay. They take their room now,
-    # while the heap is whole: it is one piece, and grows by doubling.
-    for name in names:
-        try:
-            __import__(name)
-        except MemoryError:
-            break  # a dock finds out whether there is room by then
-    forget(*names)
+def learn():
+    # Every name of every module takes its room now, while the heap is whole: the table of names is
+    # one piece that grows by doubling, and what is loaded for a moment would leave its names all
+    # over the heap.
+    try:
+        __import__("band.names")
+    except ImportError:
+        return  # then they come as they are met
+    forget("band.names")
 
 
 def forget(*names):

@@ -13,10 +13,14 @@ import time
 import bluetooth
 import esp32
 
+# The largest blocks first, while the heap is whole; and no litter of an import below the next.
+from band import modules
+
+modules.learn()
+
 from band.config import Config
 from band.encounters import Encounters
 
-# The largest blocks first, while the heap is whole; and no litter of an import below the next.
 config = Config()
 encounters = Encounters(config.table_slots, config.silent_s)
 for name in ("band.app", "band.keys", "band.seal"):

@@ -208,6 +208,29 @@ def test_scrubbing_gives_all_its_memory_back_whatever_the_stack_holds(life: Life
     assert said(life, SCRUBBED) == ["True"]
 
 
+NAMED = """
+import gc, sys, micropython
+micropython.qstr_info()
+for _ in range(3): band.burst()
+for name in {names!r}:
+    gc.collect()
+    __import__(name)
+    sys.modules.pop(name)
+micropython.qstr_info()
+"""
+
+
+def test_no_module_that_is_loaded_at_a_dock_makes_the_table_of_names_grow(life: Life) -> None:
+    place = life.band.root / "a"
+    files = [each.relative_to(place).with_suffix("") for each in place.glob("*/*.mpy")]
+    # `band.run` begins another band.
+    names = sorted(".".join(each.parts) for each in files if each.stem not in ("__init__", "run"))
+    assert "band.session" in names and len(names) > 50
+    lines = said(life, NAMED.format(names=names))
+    pools = [line.partition("n_pool=")[2].partition(",")[0] for line in lines]
+    assert pools[0] == pools[1] != "", lines
+
+
 CRAMPED = """
 import gc, machine, sys
 from band import cable

@@ -18,6 +18,7 @@ from littlefs import LittleFS
 
 from zoneband import __version__
 from zoneband.errors import ExitCode, UserError
+from zoneband.flash import names
 from zoneband.flash.board import Board
 from zoneband.i18n import _
 from zoneband.wire import settings
@@ -26,6 +27,7 @@ FIRMWARE = Path(__file__).parents[1] / "firmware"
 BLOCK = 4096
 _SOURCES = ("boot.py", "main.py")
 _PLACE = "a"
+_NAMES = "band/names.mpy"
 # As MicroPython mounts it on an ESP32; littlefs 2.0 on disk is what every version of it reads.
 _UNIT = 32
 _DISK_VERSION = 0x00020000
@@ -52,7 +54,10 @@ def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
 
 def compile_app(folder: Path = FIRMWARE) -> dict[str, bytes]:
     """Path in a place (`band/app.mpy`) -> contents, for the application. Raises UserError."""
-    return _compile(folder, sorted(folder.glob("*/*.py")))
+    files = _compile(folder, sorted(folder.glob("*/*.py")))
+    # `import` makes a name of "band.app" too.
+    modules = [name.removesuffix(".mpy").replace("/", ".").encode() for name in files]
+    return files | {_NAMES: names.add(files[_NAMES], names.every(files.values()) + modules)}
 
 
 def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:

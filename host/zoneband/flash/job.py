@@ -32,7 +32,7 @@ from zoneband.seal import Kind
 from zoneband.spool import Spool
 from zoneband.wire import messages, status
 
-_HELLO_S = 6.0
+_HELLO_S = 12.0
 _LOOK = "import esp32\nfrom band import setup\nsetup.look(esp32)"
 _PROVISION = (
     "import esp32\nfrom band import setup\n"

@@ -105,7 +105,7 @@ class Workshop:
         link = Link(str(port))
         try:
             session = BandSession(link, sim_keys.dock_key)
-            found = session.greet(8)
+            found = session.greet(20)
             session.bye()
             return found
         finally:

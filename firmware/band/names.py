@@ -1,0 +1,1 @@
+# Compiling puts the names of every module into this one (host/zoneband/flash/names.py).
