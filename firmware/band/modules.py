@@ -5,9 +5,9 @@ import sys
 
 
 def learn():
-    # Every name of every module takes its room now, while the heap is whole: the table of names is
-    # one piece that grows by doubling, and what is loaded for a moment would leave its names all
-    # over the heap.
+    # The names of all modules that are loaded later take their room now, while the heap is whole:
+    # their table is one piece that grows by doubling, and a module that is loaded for a moment
+    # would leave its names all over the heap.
     try:
         __import__("band.names")
     except ImportError:

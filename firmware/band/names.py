@@ -1,1 +1,2 @@
-# Compiling puts the names of every module into this one (host/zoneband/flash/names.py).
+# Compiling puts the names of modules that are loaded after a start into this one
+# (host/zoneband/flash/names.py).

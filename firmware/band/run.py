@@ -14,10 +14,6 @@ import bluetooth
 import esp32
 
 # The largest blocks first, while the heap is whole; and no litter of an import below the next.
-from band import modules
-
-modules.learn()
-
 from band.config import Config
 from band.encounters import Encounters
 
@@ -27,7 +23,7 @@ for name in ("band.app", "band.keys", "band.seal"):
     gc.collect()
     __import__(name)
 
-from band import app, seal
+from band import app, modules, seal
 from band.bandlog import BandLog
 from band.board import Board
 from band.clock import Clock
@@ -37,6 +33,7 @@ from band.radio import Radio
 from band.store import Store
 
 gc.collect()
+modules.learn()
 
 
 def partition(label):

@@ -71,8 +71,12 @@ def test_what_is_added_is_read_back(plain: bytes, more: list[bytes]) -> None:
     assert made[end:] == plain[was_end:] and end - begin >= was_end - was_begin
 
 
-def test_it_holds_every_name_of_the_application() -> None:
+def test_it_holds_all_that_a_start_does_not_bring_anyway() -> None:
     files = app.compile_app()
-    held = set(names.table(files["band/names.mpy"])[0])
-    assert held >= set(names.every(files.values()))
+    started = [name.replace(".py", ".mpy") for name in names.loaded_at_start(app.FIRMWARE)]
+    assert "band/app.mpy" in started and "band/session.mpy" not in started
+    held = set(names.table(files[names.FILE])[0])
+    brought = set(names.every(files[name] for name in started))
+    assert held | brought >= set(names.every(files.values()))
     assert {b"band.session", b"wire.updates"} <= held
+    assert len(held & brought) < 5 and len(files[names.FILE]) < 8192

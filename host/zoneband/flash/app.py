@@ -27,7 +27,6 @@ FIRMWARE = Path(__file__).parents[1] / "firmware"
 BLOCK = 4096
 _SOURCES = ("boot.py", "main.py")
 _PLACE = "a"
-_NAMES = "band/names.mpy"
 # As MicroPython mounts it on an ESP32; littlefs 2.0 on disk is what every version of it reads.
 _UNIT = 32
 _DISK_VERSION = 0x00020000
@@ -55,9 +54,7 @@ def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
 def compile_app(folder: Path = FIRMWARE) -> dict[str, bytes]:
     """Path in a place (`band/app.mpy`) -> contents, for the application. Raises UserError."""
     files = _compile(folder, sorted(folder.glob("*/*.py")))
-    # `import` makes a name of "band.app" too.
-    modules = [name.removesuffix(".mpy").replace("/", ".").encode() for name in files]
-    return files | {_NAMES: names.add(files[_NAMES], names.every(files.values()) + modules)}
+    return names.fill(files, folder) if names.FILE in files else files
 
 
 def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""One compiled file that holds every name of the application's others.
+"""One compiled file that holds every name of the modules that a band loads after its start.
 
 MicroPython keeps each name (qstr) once, in a table that is one piece of the heap and grows by
 doubling: from 640 to 1,280 names it asks a worn heap for about 9 KB in one piece on an ESP32. A
@@ -7,9 +7,45 @@ makes the table grow or leaves a new name behind. Format: docs.micropython.org/e
 mpyfiles.html, of version 6.
 """
 
-from collections.abc import Iterable
+import ast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+FILE = "band/names.mpy"
+_FIRST = "band/run.py"
 
 _HEAD = 4  # "M", version, features, bits of a small int
+
+
+def fill(files: Mapping[str, bytes], folder: Path) -> dict[str, bytes]:
+    """The application's compiled files (path -> contents), names.mpy with its names; folder: of
+    their sources."""
+    first = {name.replace(".py", ".mpy") for name in loaded_at_start(folder)}
+    later = [name for name in files if name not in first]
+    # `import` makes a name of "band.app" too.
+    modules = [name.removesuffix(".mpy").replace("/", ".").encode() for name in later]
+    names = every(files[name] for name in later) + modules
+    known = every(files[name] for name in first)
+    return {**files, FILE: add(files[FILE], (name for name in names if name not in known))}
+
+
+def loaded_at_start(folder: Path) -> set[str]:
+    """Sources that band/run.py imports, and what these import, outside of any function."""
+    found: set[str] = set()
+    waiting = [_FIRST]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not (folder / name).is_file():
+            continue
+        found.add(name)
+        package = name.partition("/")[0]
+        for node in ast.parse((folder / name).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                module = f"{package}.{node.module or ''}" if node.level else node.module or ""
+                path = module.strip(".").replace(".", "/")
+                waiting.append(f"{path}.py")
+                waiting += [f"{path}/{each.name}.py" for each in node.names]
+    return found
 
 
 def table(compiled: bytes) -> tuple[list[bytes], int, int]:
