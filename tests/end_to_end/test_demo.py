@@ -22,7 +22,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         + ["--data", str(data)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "host"), "PATH": "/usr/bin:/bin", "COLUMNS": "120"},
     )

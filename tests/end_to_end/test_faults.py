@@ -12,6 +12,7 @@ import tty
 from pathlib import Path
 from typing import Any
 
+import clocked
 import pytest
 from rich.console import Console
 
@@ -236,7 +237,7 @@ def _at_two_stations(street: Street, tmp_path: Path) -> None:
         assert result.outcome == Outcome.DONE.value
         return result
 
-    with running(tmp_path, PASSPHRASE) as url:
+    with running(tmp_path, PASSPHRASE, clocked.tool(street.utc())) as url:
         street.later(1200)
         dock(offline, "off", None)
         street.later(1200)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import clocked
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -82,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     run = subprocess.Popen(
-        [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)]
+        [*clocked.tool(NOON + 86_400), "serve", "--data", str(data), "--port", str(port)]
         + ["--tls-cert", str(cert), "--tls-key", str(private)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ import pytest
 
 from street import START, Street
 from zoneband import batch as batches
+from zoneband.dock.greeting import Hello
 from zoneband.dock.job import ISSUE, RETURN, DockJob, Outcome
 from zoneband.dock.link import Link, LinkLost
 from zoneband.dock.ports import SETTLE_S
@@ -182,13 +183,18 @@ def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled
     street.issue()
     street.later(7200)
     band = street.bands[0]
-    for pause_s in (0.05, 0.15, 0.25):
+
+    def pull_out(*_at: object) -> None:
+        street.sim.unplug(band)
+
+    def asked_for_its_key(hello: Hello) -> bytes:
+        pull_out()
+        return dock_key(hello)
+
+    for keys, progress in ((asked_for_its_key, None), (dock_key, pull_out), (dock_key, pull_out)):
         port = street.sim.plug(band)
         street.sim.run_on()
-        timer = threading.Timer(pause_s, lambda: street.sim.unplug(band))
-        timer.start()
-        result = DockJob(port, street.spool, "st", True, dock_key, utc=street.utc).run()
-        timer.join()
+        result = DockJob(port, street.spool, "st", True, keys, progress, utc=street.utc).run()
         assert result.outcome != Outcome.DONE.value
         assert result.message
         street.sim.hold()

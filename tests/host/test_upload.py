@@ -14,6 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import clocked
 import pytest
 
 from bandbook import NOON, A, B, BandBook, key
@@ -202,13 +203,14 @@ def test_a_server_killed_in_the_middle_of_a_request_has_each_batch_once(
         f"PUT /v1/stations/st/batches/{names[0]} HTTP/1.1\r\nHost: x\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()
+    today = clocked.tool(NOON + 86_400)
     for size in (0, len(body) // 2, len(body) - 1, len(body)):
-        with running(tmp_path) as url:
+        with running(tmp_path, tool=today) as url:
             with closing(socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1])))) as s:
                 s.sendall(head + body[:size])
                 time.sleep(0.02)
                 subprocess.run(["pkill", "-9", "-f", f"serve --data {tmp_path}"], check=True)
-    with running(tmp_path) as url:
+    with running(tmp_path, tool=today) as url:
         uploader = Uploader(tmp_path, spool, Station(url, "st", token, None))
         done = uploader.run()
         assert (done.sent, done.waiting, done.refused) == (3, 0, 0)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,13 @@ import httpx2
 from zoneband.errors import UserError
 from zoneband.i18n import _
 
+TOOL = (sys.executable, "-m", "zoneband")
+
 
 @contextmanager
-def running(data: Path, passphrase: str = "") -> Generator[str]:
+def running(data: Path, passphrase: str = "", tool: Sequence[str] = TOOL) -> Generator[str]:
     """A tracing server in a process of its own; its URL. passphrase: the authority's, "" to leave
-    sealed records sealed."""
+    sealed records sealed; tool: the command that runs Zoneband."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -28,7 +30,7 @@ def running(data: Path, passphrase: str = "") -> Generator[str]:
         env["ZONEBAND_PASSPHRASE"] = passphrase
     with (data / "server.log").open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "zoneband", "serve", "--data", str(data), "--port", str(port)],
+            [*tool, "serve", "--data", str(data), "--port", str(port)],
             stdout=out,
             stderr=out,
             env=env,
