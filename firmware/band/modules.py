@@ -10,8 +10,8 @@ def learn():
     # would leave its names all over the heap.
     try:
         __import__("band.names")
-    except ImportError:
-        return  # then they come as they are met
+    except (ImportError, MemoryError):
+        pass  # then they come as they are met
     forget("band.names")
 
 
