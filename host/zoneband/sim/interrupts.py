@@ -22,7 +22,7 @@ from typing import Any
 from zoneband.sim.workshop import Workshop
 from zoneband.wire import bluezone, log
 
-_SLOTS = 3
+_SLOTS = 2
 # A whole run takes about so long here; the moments are drawn from all of it.
 _RUN_S = 4.5
 _ENCOUNTERS = 140  # more than a sector's
