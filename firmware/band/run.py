@@ -16,12 +16,17 @@ import esp32
 # The largest blocks first, while the heap is whole; and no litter of an import below the next,
 # or what lives would lie all over the heap, with no large piece between.
 gc.threshold(16384)
+from band import modules
+
+modules.learn()
+gc.collect()
+
 from band.config import Config
 from band.encounters import Encounters
 
 config = Config()
 encounters = Encounters(config.table_slots, config.silent_s)
-from band import app, modules, seal
+from band import app, seal
 from band.bandlog import BandLog
 from band.board import Board
 from band.clock import Clock
@@ -31,7 +36,6 @@ from band.radio import Radio
 from band.store import Store
 
 gc.collect()
-modules.learn()
 gc.threshold(-1)
 
 

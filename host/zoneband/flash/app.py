@@ -54,7 +54,7 @@ def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
 def compile_app(folder: Path = FIRMWARE) -> dict[str, bytes]:
     """Path in a place (`band/app.mpy`) -> contents, for the application. Raises UserError."""
     files = _compile(folder, sorted(folder.glob("*/*.py")))
-    return names.fill(files, folder) if names.FILE in files else files
+    return files | {names.FILE: names.pack(files)}
 
 
 def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:

@@ -1,2 +1,0 @@
-# Compiling puts the names of modules that are loaded after a start into this one
-# (host/zoneband/flash/names.py).
