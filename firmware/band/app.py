@@ -12,7 +12,7 @@ from wire import bluezone, records
 from wire.compat import const
 
 from . import memory, modules, scrub
-from .cable import Cable
+from .cable import TAKING, Cable
 from .health import Health
 from .trust import Trust
 from .version import VERSION
@@ -21,6 +21,8 @@ from .version import VERSION
 FARTHEST_S = 1900800
 _IDLE_MS = const(1000)
 _WATCHDOG_MS = const(120000)
+# A station that has just opened the port, which may be a start, waits for an answer meanwhile.
+_LEARN_S = const(60)
 _DOCK_ME_PERCENT = const(75)
 
 
@@ -63,6 +65,7 @@ class Band:
         self.provisioned = bool(self.serial and self.receipt_key and keyed)
         self._slot = -1  # whose ID is on air
         self._begun = -1  # whose beginning is done
+        self._learn_s = 0  # run time at which to learn what later docks need, 0: done
         self._resets = 0
         self.health = Health(log, self.journal, encounters, radio)
         self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
@@ -96,6 +99,7 @@ class Band:
 
             sleep.unpack_open(self.encounters, saved[4])
         if not planned:
+            self._learn_s = now_s + _LEARN_S
             self.journal.boot(cause, clean, self.firmware, self._resets)
             self.journal.clock(records.SOURCE_RUNNING)
         self.health.begin(now_s)
@@ -155,6 +159,9 @@ class Band:
             self.log.prepare(now_s)
         self.tidy()
         self.save(0)
+        if 0 < self._learn_s <= now_s and not self.cable.docked:
+            self._learn_s = 0
+            modules.learn(*TAKING)
 
     def _listen(self):
         utc_s = self.clock.utc_s()

@@ -4,22 +4,15 @@ import gc
 import sys
 
 
-def learn():
-    # Every name of every module takes its room now, while the heap is whole: their table is one
-    # piece that grows by doubling, and what is loaded for a moment would leave its names all over
-    # the heap. The file: host/zoneband/flash/names.py.
-    try:
-        import deflate
-
-        with open(__file__.replace("modules.mpy", "names.z"), "rb") as f:
-            lines = deflate.DeflateIO(f)
-            name = lines.readline()
-            while name:
-                # Asking for it makes it one.
-                getattr(gc, name[:-1].decode(), None)
-                name = lines.readline()
-    except (ImportError, OSError, ValueError):
-        pass  # then they come as they are met
+def learn(*names):
+    # What is loaded later comes and goes again, but the names in it stay. They take their room now,
+    # while the heap is whole: it is one piece, and grows by doubling.
+    for name in names:
+        try:
+            __import__(name)
+        except MemoryError:
+            break  # a dock finds out whether there is room by then
+    forget(*names)
 
 
 def forget(*names):

@@ -13,19 +13,16 @@ import time
 import bluetooth
 import esp32
 
-# The largest blocks first, while the heap is whole; and no litter of an import below the next,
-# or what lives would lie all over the heap, with no large piece between.
-gc.threshold(16384)
-from band import modules
-
-modules.learn()
-gc.collect()
-
 from band.config import Config
 from band.encounters import Encounters
 
+# The largest blocks first, while the heap is whole; and no litter of an import below the next.
 config = Config()
 encounters = Encounters(config.table_slots, config.silent_s)
+for name in ("band.app", "band.keys", "band.seal"):
+    gc.collect()
+    __import__(name)
+
 from band import app, seal
 from band.bandlog import BandLog
 from band.board import Board
@@ -36,7 +33,6 @@ from band.radio import Radio
 from band.store import Store
 
 gc.collect()
-gc.threshold(-1)
 
 
 def partition(label):

@@ -10,14 +10,13 @@ import typer
 from street import Street
 from zoneband.campaigns import life as lives
 from zoneband.campaigns.life import Life
-from zoneband.campaigns.releases import Releases
 from zoneband.cli import dock as command
 from zoneband.dock.job import ISSUE, RETURN, DockJob, Outcome
 from zoneband.dock.refusals import refusal
 from zoneband.dock.session import BandSession
 from zoneband.errors import ExitCode
 from zoneband.inventory import Inventory, State
-from zoneband.sim import keys, solo
+from zoneband.sim import solo
 from zoneband.wire import messages, orders, records
 
 _BEGIN = lives.LOG.partition("for _ in range")[0]
@@ -207,36 +206,6 @@ print(most - least < 4096)
 
 def test_scrubbing_gives_all_its_memory_back_whatever_the_stack_holds(life: Life) -> None:
     assert said(life, SCRUBBED) == ["True"]
-
-
-NAMED = """
-import gc, sys, micropython
-micropython.qstr_info()
-for _ in range(3): band.burst()
-for name in {names!r}:
-    gc.collect()
-    __import__(name)
-    sys.modules.pop(name)
-micropython.qstr_info()
-"""
-
-
-@pytest.mark.parametrize("updated", [False, True])
-def test_no_module_that_is_loaded_at_a_dock_makes_the_table_of_names_grow(
-    tmp_path: Path, compiled: solo.Compiled, updated: bool
-) -> None:
-    life = Life(tmp_path / "life", compiled, 1, 1, keys.SIGNER)
-    if updated:
-        # From then on its application is one file, and a start leaves less of the heap whole.
-        assert "Updated" in life.dock(bundle=Releases(compiled).newest).note
-    place = compiled.firmware / "a"
-    files = [each.relative_to(place).with_suffix("") for each in place.glob("*/*.mpy")]
-    # `band.run` begins another band.
-    names = sorted(".".join(each.parts) for each in files if each.stem not in ("__init__", "run"))
-    assert "band.session" in names and len(names) > 50
-    lines = said(life, NAMED.format(names=names))
-    pools = [line.partition("n_pool=")[2].partition(",")[0] for line in lines]
-    assert pools[0] == pools[1] != "", lines
 
 
 CRAMPED = """

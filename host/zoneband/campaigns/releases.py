@@ -20,7 +20,7 @@ class Releases:
     def __init__(self, compiled: solo.Compiled) -> None:
         place = compiled.firmware / _PLACE
         self._files = {
-            str(path.relative_to(place)): path.read_bytes() for path in place.glob("*/*.*")
+            str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*.mpy")
         }
         self._number = 0
         self.newest = self._make()
@@ -36,12 +36,11 @@ class Releases:
             source = Path(folder) / _VERSION.with_suffix(".py")
             source.parent.mkdir()
             source.write_text(f"VERSION = {version}\n")
-            made = app.compile_app(Path(folder))
-            files = self._files | {str(_VERSION): made[str(_VERSION)]}
-        packed = release.pack_app(files)
-        mpy, digest = app.abi(files), hashlib.sha256(packed).digest()
+            files = self._files | app.compile_app(Path(folder))
+        made = release.pack_app(files)
+        mpy, digest = app.abi(files), hashlib.sha256(made).digest()
         manifest = bundle.pack(
-            keys.AUTHORITY_NUMBER, version, (0, 0, 0), mpy, len(packed), digest, ()
+            keys.AUTHORITY_NUMBER, version, (0, 0, 0), mpy, len(made), digest, ()
         )
         signature = keys.SIGNING.sign(bundle.LABEL + manifest)
-        return Bundle(keys.AUTHORITY_NUMBER, version, None, (), mpy, manifest, signature, packed)
+        return Bundle(keys.AUTHORITY_NUMBER, version, None, (), mpy, manifest, signature, made)

@@ -18,7 +18,6 @@ from littlefs import LittleFS
 
 from zoneband import __version__
 from zoneband.errors import ExitCode, UserError
-from zoneband.flash import names
 from zoneband.flash.board import Board
 from zoneband.i18n import _
 from zoneband.wire import settings
@@ -53,8 +52,7 @@ def compile_firmware(folder: Path = FIRMWARE) -> dict[str, bytes]:
 
 def compile_app(folder: Path = FIRMWARE) -> dict[str, bytes]:
     """Path in a place (`band/app.mpy`) -> contents, for the application. Raises UserError."""
-    files = _compile(folder, sorted(folder.glob("*/*.py")))
-    return files | {names.FILE: names.pack(files)}
+    return _compile(folder, sorted(folder.glob("*/*.py")))
 
 
 def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:
