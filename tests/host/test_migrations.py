@@ -25,6 +25,9 @@ from zoneband.server.tracing_server import TracingServer
 
 # --- migrations -------------------------------------------------------------------------------
 
+# The first test also waits for a database to be made.
+pytestmark = pytest.mark.timeout(300)
+
 
 def at_revision(place: Path, revision: str) -> None:
     engine = database.connect(database.url_of(place))

@@ -35,6 +35,9 @@ from zoneband.server.process import running
 
 Promise = Callable[..., None]
 
+# The first test also waits for a database to be made.
+pytestmark = pytest.mark.timeout(300)
+
 
 # --- the same promises ------------------------------------------------------------------------
 
