@@ -23,10 +23,10 @@ from zoneband.server.alone import alone
 from zoneband.server.moving import settle
 from zoneband.server.tracing_server import TracingServer
 
-# --- migrations -------------------------------------------------------------------------------
-
 # The first test also waits for a database to be made.
 pytestmark = pytest.mark.timeout(300)
+
+# --- migrations -------------------------------------------------------------------------------
 
 
 def at_revision(place: Path, revision: str) -> None:
