@@ -172,17 +172,12 @@ def test_the_last_generation_is_the_last(server: Server) -> None:
 
 
 def test_stations_of_an_earlier_program_serve_the_first_group(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine
 
     path = tmp_path / "server"
     path.mkdir()
-    config = Config()
-    config.set_main_option("script_location", "zoneband.server:migrations")
     with create_engine(f"sqlite:///{path / 'ledger.sqlite'}").begin() as db:
-        config.attributes["connection"] = db
-        command.upgrade(config, "0002")
+        ledger.migrate(db, path, "0002")
         db.execute(text("INSERT INTO stations VALUES ('old', 'x')"))
         values = f"1, '{A}', 'virtual', 'band', {DAY}, x'01', x'02', x'03'"
         db.execute(text(f"INSERT INTO bands VALUES ({values})"))

@@ -77,10 +77,11 @@ def export(
     data: Data = None,
 ) -> None:
     """Write a group's keys, as they stand in this computer's server."""
+    from zoneband.server import database
     from zoneband.server.groups import UnknownGroup, keys_in
 
     where = data_dir(data) / "server"
-    if not (where / "ledger.sqlite").exists():
+    if not database.exists(where):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=where

@@ -12,6 +12,9 @@ from zoneband.cli import passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.server.alone import alone
+from zoneband.server.database import VARIABLE, read_url
+from zoneband.server.moving import settle
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -36,6 +39,14 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help=_("Holds the authority's passphrase, else it is asked.")),
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar=VARIABLE,
+            help=_("Keep the ledger in PostgreSQL, at postgresql://USER@HOST/DATABASE."),
+        ),
+    ] = None,
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
@@ -45,11 +56,25 @@ def command(
             _("Plain HTTP only on this computer itself: give --tls-cert and --tls-key."),
             ExitCode.USAGE,
         )
+    where = data_dir(data)
+    with alone(where / "server"):
+        if ledger is not None and settle(where / "server", read_url(ledger)):
+            print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
+        _serve(where, host, port, tls_cert, tls_key, passphrase_file)
+
+
+def _serve(
+    where: Path,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    passphrase_file: Path | None,
+) -> None:
     import uvicorn
 
     from zoneband.server.app import make_app
 
-    where = data_dir(data)
     directory = where / "server"
     private = _unlock(where, passphrase_file)
     application = make_app(

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, order_routes, sealed
+from zoneband.server import case_routes, database, order_routes, sealed
 from zoneband.server.groups import UnknownGroup
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
@@ -74,9 +74,14 @@ def make_app(
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
 
+    @app.exception_handler(DataError)
+    async def unkeepable(_request: Request, _error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(422, "the ledger cannot hold such a text or number")
+
     @app.exception_handler(OperationalError)
-    async def busy(_request: Request, error: OperationalError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        if "full" in str(error):
+    @app.exception_handler(InterfaceError)
+    async def busy(_request: Request, error: DBAPIError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if database.is_full(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})
 

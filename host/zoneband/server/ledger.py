@@ -1,7 +1,8 @@
-"""The ledger: bands, stations, batches, segments, marks, cases and swaps, in SQLite.
+"""The ledger: bands, stations, batches, segments, marks, cases and swaps, in SQLite or PostgreSQL.
 
-SQLAlchemy Core, so that another database can take its place; migrations/ brings an older ledger
-up to date. A ledger that a newer program wrote is refused, never guessed at.
+SQLAlchemy Core, which speaks to either (zoneband.server.database); migrations/ brings an older
+ledger up to date, all of it or not at all. A ledger that a newer program wrote is refused, never
+guessed at.
 """
 
 from pathlib import Path
@@ -11,9 +12,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
+    URL,
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -23,12 +26,12 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    create_engine,
-    event,
 )
+from sqlalchemy.exc import OperationalError
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.server import database
 
 meta = MetaData()
 
@@ -191,7 +194,7 @@ clock_spans = Table(
     Column("run_s", Float, nullable=False),
     Column("until_s", Float, nullable=False),
     Column("utc_s", Float, nullable=False),  # at run_s
-    Column("error_ms", Integer, nullable=False),
+    Column("error_ms", BigInteger, nullable=False),
     Column("quality", Integer, nullable=False),  # server.timeline.Quality
     Column("of_band", Boolean, nullable=False),  # the band's own running UTC, as its IDs follow it
     UniqueConstraint("serial", "boot_id", "run_s", "until_s", "quality", "of_band"),
@@ -315,29 +318,56 @@ calls = Table(
 
 
 def open_ledger(directory: Path) -> Engine:
-    """The ledger in a directory, made or migrated to this program's form. Raises UserError
-    when a newer program wrote it."""
+    """The ledger of a server's directory, made or migrated to this program's form. Raises UserError
+    when a newer program wrote it, or its database cannot be opened."""
     directory.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{directory / 'ledger.sqlite'}", connect_args={"timeout": 30})
+    return open_at(database.url_of(directory), directory)
 
-    @event.listens_for(engine, "connect")
-    def durable(connection: object, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
 
+def open_at(url: URL, directory: Path) -> Engine:
+    """A directory's ledger that is at some URL, as `open_ledger`."""
+    engine = database.connect(url)
+    newest = _scripts().get_current_head()
+    try:
+        with engine.connect() as db:
+            database.check(db)
+            found = MigrationContext.configure(db).get_current_revision()
+        if found != newest:
+            with engine.begin() as db:
+                database.lock(db)
+                migrate(db, directory)
+    except OperationalError as error:
+        if url.get_backend_name() == "sqlite":
+            raise
+        raise database.told(url, error) from error
+    return engine
+
+
+def migrate(db: Connection, directory: Path, revision: str = "head") -> None:
+    """Bring a ledger to some revision, up or down, inside the caller's transaction. Raises
+    UserError when a newer program wrote it."""
+    scripts = _scripts()
+    known = [script.revision for script in scripts.walk_revisions()]
+    found = MigrationContext.configure(db).get_current_revision()
+    if found is not None and found not in known:
+        raise UserError(
+            _("The ledger in {path} is of a newer program. Update this one.").format(path=directory)
+        )
+    config = _config()
+    config.attributes["connection"] = db
+    config.attributes["directory"] = directory
+    wanted = scripts.get_current_head() if revision == "head" else revision
+    # From the newest to the oldest.
+    order = [*known, "base"]
+    older = found is not None and order.index(found) < order.index(wanted or "base")
+    (command.downgrade if older else command.upgrade)(config, revision)
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "zoneband.server:migrations")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with engine.begin() as db:
-        found = MigrationContext.configure(db).get_current_revision()
-        if found is not None and found not in known:
-            raise UserError(
-                _("The ledger in {path} is of a newer program. Update this one.").format(
-                    path=directory
-                )
-            )
-        config.attributes["connection"] = db
-        command.upgrade(config, "head")
-    return engine
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

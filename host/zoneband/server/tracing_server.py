@@ -14,16 +14,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import chains, groups, ledger, orders
+from zoneband.server import chains, database, groups, ledger, orders
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
+from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
@@ -73,6 +73,8 @@ class TracingServer:
         in memory waits for it."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
+        self._behind = False  # whether chains may be in the ledger that nobody has learnt
+        database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
         self._raw.mkdir(exist_ok=True)
         self._encounters = directory / "encounters"
@@ -108,7 +110,12 @@ class TracingServer:
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
-            self._identities.add(chains.every(db))
+            found = chains.every(db)
+        self._behind = False
+        self._identities.add(found)
+
+    def _fall_behind(self) -> None:
+        self._behind = True
 
     # --- stations and bands -----------------------------------------------------------------
 
@@ -119,8 +126,8 @@ class TracingServer:
             self.groups.assign(name, group_names or [groups.DEFAULT])
         token = secrets.token_urlsafe(32)
         digest = hashlib.sha256(token.encode()).hexdigest()
-        row = upsert(ledger.stations).values(name=name, token_sha256=digest)
         with self._lock, self._engine.begin() as db:
+            row = upsert(db, ledger.stations).values(name=name, token_sha256=digest)
             db.execute(
                 row.on_conflict_do_update(index_elements=["name"], set_={"token_sha256": digest})
             )
@@ -144,25 +151,27 @@ class TracingServer:
         with self._lock:
             with self._engine.begin() as db:
                 known = self._band(db, enrolment.serial)
-                if known is not None:
-                    if any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
-                        raise Conflict
-                    return False
-                if chains.known(db, enrolment.base_key):
-                    raise Conflict  # two bands with one key could not be told apart
-                db.execute(insert(ledger.bands).values(**values))
-                if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
-                    # Made at a station that had not heard of the newest key.
-                    groups.order_newest(
-                        db, enrolment.serial, enrolment.group_number, int(self._utc())
-                    )
-                band_id = db.execute(
-                    select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
-                ).scalar_one()
-                chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
-            self._learn_chains()
+                if known is None:
+                    self._enrol_new(db, enrolment)
+                elif any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
+                    raise Conflict
+            if known is None or self._behind:
+                self._learn_chains()
+            # Those of a known one too: the ledger may have been lost before it came to them.
             self._work_waiting(enrolment.serial)
-        return True
+        return known is None
+
+    def _enrol_new(self, db: Connection, enrolment: Enrolment) -> None:
+        if chains.known(db, enrolment.base_key):
+            raise Conflict  # two bands with one key could not be told apart
+        db.execute(insert(ledger.bands).values(**vars(enrolment)))
+        if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
+            # Made at a station that had not heard of the newest key.
+            groups.order_newest(db, enrolment.serial, enrolment.group_number, int(self._utc()))
+        band_id = db.execute(
+            select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
+        ).scalar_one()
+        chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
         # An opened enrolment.
@@ -253,6 +262,8 @@ class TracingServer:
         parsed = batches.unpack(data)
         header = parsed.header
         with self._lock:
+            if self._behind:
+                self._learn_chains()
             path = self._raw / name
             new = not path.exists()
             if new:
@@ -263,7 +274,7 @@ class TracingServer:
             ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
                 db.execute(
-                    upsert(ledger.batches)
+                    upsert(db, ledger.batches)
                     .values(
                         name=name,
                         station=station,
@@ -337,7 +348,9 @@ class TracingServer:
             # One that cannot be worked in holds none of the others up.
             try:
                 self._work_in(row.name, row.station, row.serial)
-            except Exception:
+            except Exception as error:
+                if database.is_gone(error):
+                    raise
                 _say.exception(_("Batch %s could not be worked in; it is kept."), row.name)
 
     def _work_in(self, name: str, station: str, serial: str) -> None:
