@@ -2,6 +2,7 @@
 digest of the body (RFC 9530), a moment and a nonce. The server checks them in
 zoneband.server.signed."""
 
+import base64
 import hashlib
 import secrets
 import time
@@ -20,11 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from http_message_signatures import algorithms
 from http_message_signatures.httpx2 import adapt_message
-from http_message_signatures.resolvers import (
-    HTTPSignatureKeyResolver,
-    SigningKey,
-    VerificationKey,
-)
 from http_message_signatures.signatures import HTTPMessageSigner
 
 from zoneband import durable
@@ -62,17 +58,6 @@ def read_key(path: Path) -> Ed25519PrivateKey | None:
     return found
 
 
-class _Own(HTTPSignatureKeyResolver):
-    def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
-
-    def resolve_private_key(self, key_id: str) -> SigningKey:
-        return self._key
-
-    def resolve_public_key(self, key_id: str) -> VerificationKey:
-        return self._key.public_key()
-
-
 class Signature(httpx2.Auth):
     """Signs every request of a client. A server that finds this computer's clock too far from its
     own says what time it is there; the request is then signed once more, for that time."""
@@ -84,9 +69,9 @@ class Signature(httpx2.Auth):
         """utc: Unix seconds now."""
         self._utc = utc
         self._key_id = key_id(key.public_key().public_bytes_raw())
+        self._key = key
         self._signer = HTTPMessageSigner(
-            signature_algorithm=algorithms.ED25519,  # pyright: ignore[reportPrivateImportUsage]
-            key_resolver=_Own(key),
+            signature_algorithm=algorithms.ED25519  # pyright: ignore[reportPrivateImportUsage]
         )
         # How far this computer's clock is ahead of the server's, once the server minded.
         self.ahead_s: float = 0
@@ -94,16 +79,19 @@ class Signature(httpx2.Auth):
     def sign(self, request: httpx2.Request) -> None:
         """Put a new signature on a request, instead of one that it has."""
         request.headers.pop("Content-Digest", None)
-        self._signer.sign(
+        prepared = self._signer.prepare(
             adapt_message(request),
             key_id=self._key_id,
             created=datetime.fromtimestamp(int(self._utc() - self.ahead_s), UTC),
             nonce=secrets.token_urlsafe(_NONCE_BYTES),
-            label=_LABEL,
             tag=TAG,
             covered_component_ids=COMPONENTS,
             body=request.read(),
         )
+        # The signer's own `apply` would work all of it out a second time.
+        made = base64.b64encode(self._key.sign(prepared.signature_base)).decode()
+        request.headers["Signature-Input"] = f"{_LABEL}={prepared.signature_params}"
+        request.headers["Signature"] = f"{_LABEL}=:{made}:"
 
     def auth_flow(
         self, request: httpx2.Request
