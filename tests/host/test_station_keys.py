@@ -226,7 +226,7 @@ def alter(made: Any, what: str, at: int) -> Any:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     what=st.sampled_from(
@@ -237,11 +237,11 @@ def alter(made: Any, what: str, at: int) -> Any:
 def test_whatever_is_altered_is_refused(server: Server, what: str, at: int) -> None:
     made = signed(server)
     altered = alter(made, what, at)
-    answer = server.http.send(altered)
+    answer = server.http.send(altered, follow_redirects=False)
     if what == "signature" and _same_signature(made, altered):
         return
-    # Paths and methods that lead nowhere are refused before anybody looks who asks.
-    assert answer.status_code in (401, 403, 404, 405), (what, at, answer.text)
+    # Paths and methods that lead nowhere, or elsewhere, are told before anybody looks who asks.
+    assert answer.status_code in (307, 401, 403, 404, 405), (what, at, answer.text)
     if answer.status_code == 401 and altered.method != "HEAD":
         assert answer.json().get("reason") in ("signature", "unsigned", "key", None)
 
