@@ -382,8 +382,8 @@ def test_only_tracers_may_ask_about_cases(office: Office) -> None:
     ]  # fmt: skip
     for method, path in calls:
         assert office.http.request(method, path, json={}).status_code == 401, path
-        answer = office.http.request(method, path, json={}, headers=office.station)
-        assert answer.status_code == 403, path
+        answer = office.http.request(method, path, json={}, auth=office.station)
+        assert answer.status_code == 401, path
     assert office.ask("GET", "/v1/cases/1").json()["state"] == "open"
 
 

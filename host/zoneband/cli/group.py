@@ -33,7 +33,7 @@ def add(name: Name, server: Server = None, token: Token = None, data: Data = Non
         _("Group {name} has the number {number}. Stations join it with: {command}").format(
             name=answer["name"],
             number=answer["number"],
-            command=f"zoneband station init --group {json.dumps(name, ensure_ascii=False)}",
+            command=f"zoneband station invite NAME --group {json.dumps(name, ensure_ascii=False)}",
         )
     )
 

@@ -92,7 +92,27 @@ stations = Table(
     "stations",
     meta,
     Column("name", String, primary_key=True),
-    Column("token_sha256", String, nullable=False),
+    # zoneband.signing.key_id, and the Ed25519 key (32 bytes); NULL for a station that has none yet.
+    Column("key_id", String, unique=True, index=True),
+    Column("public_key", LargeBinary),
+    Column("enrolled_s", BigInteger),
+    Column("revoked_s", BigInteger),
+)
+station_codes = Table(
+    "station_codes",
+    meta,
+    Column("code_sha256", String, primary_key=True),
+    Column("station", String, nullable=False, index=True),  # the name that it is for
+    Column("group_names", String, nullable=False),  # JSON: a list, or null for those it served
+    Column("expires_s", BigInteger, nullable=False),
+    Column("used_key_id", String),  # of the key that came with it, NULL until then
+)
+station_nonces = Table(
+    "station_nonces",
+    meta,
+    # The first 16 bytes of the SHA-256 of "key_id nonce", of every request that was taken.
+    Column("mark", LargeBinary(16), primary_key=True),
+    Column("created_s", BigInteger, nullable=False, index=True),
 )
 batches = Table(
     "batches",

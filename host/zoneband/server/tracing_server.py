@@ -1,13 +1,11 @@
 """What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
-import hashlib
-import hmac
 import logging
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +25,11 @@ from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
+from zoneband.server.nonces import Nonces
 from zoneband.server.opener import Opener
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
+from zoneband.server.stations import Stations
 from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
@@ -87,6 +87,8 @@ class TracingServer:
         self._sectors = Sectors(self._raw)
         self._keys: dict[int, X25519PrivateKey] = {}
         self.groups = groups.Groups(self._engine, self._lock, utc)
+        self.stations = Stations(self._engine, self._lock, utc, self.groups)
+        self.nonces = Nonces(self._engine, self._lock, utc)
         self.orders = orders.Orders(self._engine, self._lock, utc)
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.rules = rules.load(directory / "rules")
@@ -104,7 +106,8 @@ class TracingServer:
         self.cases = Cases(self._engine, self._lock, utc, self.sealed.person, default)
         self.accounts = Accounts(self._engine, self._lock, utc)
         self.calls = Calls(self._engine, self._lock, utc)
-        self.code = _secret(directory / "registration-code", 8)
+        # What let stations in before they came with codes of their own.
+        (directory / "registration-code").unlink(missing_ok=True)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
 
@@ -117,30 +120,7 @@ class TracingServer:
     def _fall_behind(self) -> None:
         self._behind = True
 
-    # --- stations and bands -----------------------------------------------------------------
-
-    def add_station(self, name: str, group_names: Sequence[str] | None = None) -> str:
-        """A station's new token; an earlier one of the same name ends. group_names: the groups it
-        serves; None: those it served, or the group `default`. Raises groups.UnknownGroup."""
-        if group_names is not None or not self.groups.has(name):
-            self.groups.assign(name, group_names or [groups.DEFAULT])
-        token = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        with self._lock, self._engine.begin() as db:
-            row = upsert(db, ledger.stations).values(name=name, token_sha256=digest)
-            db.execute(
-                row.on_conflict_do_update(index_elements=["name"], set_={"token_sha256": digest})
-            )
-        return token
-
-    def station_of(self, token: str) -> str | None:
-        """The station that a token belongs to."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        with self._engine.connect() as db:
-            for row in db.execute(select(ledger.stations)).mappings():
-                if hmac.compare_digest(row["token_sha256"], digest):
-                    return row["name"]
-        return None
+    # --- bands ----------------------------------------------------------------------------------
 
     def enrol(self, enrolment: Enrolment) -> bool:
         """True when new, False when known already. Raises Conflict when its keys differ.
@@ -298,6 +278,8 @@ class TracingServer:
                     count, rekeyed, ingested = self._ingest(db, name, station, band, parsed)
                 if band is not None and ingested:
                     made = self._receipt(db, band, header.log_id, header.receipted, station)
+                nonces = self.nonces.write(db)
+            self.nonces.written(nonces)
             if rekeyed:
                 self._learn_chains()
             self._sweep()
