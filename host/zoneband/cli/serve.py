@@ -36,6 +36,13 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help=_("Holds the authority's passphrase, else it is asked.")),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help=_("What answers traces: duckdb, or Apache Spark as sc://HOST:PORT."),
+        ),
+    ] = "duckdb",
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
@@ -47,13 +54,18 @@ def command(
         )
     import uvicorn
 
+    from zoneband.cli.engines import checked
     from zoneband.server.app import make_app
 
+    checked(engine)
     where = data_dir(data)
     directory = where / "server"
     private = _unlock(where, passphrase_file)
     application = make_app(
-        directory, public_keys=authority.public_keys(where), private_keys=private
+        directory,
+        public_keys=authority.public_keys(where),
+        private_keys=private,
+        engine=engine,
     )
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)

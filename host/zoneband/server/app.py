@@ -24,6 +24,7 @@ from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
 from zoneband.server.tracing_server import TracingServer, Unknown
+from zoneband.tracing.engine import DUCKDB
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
@@ -52,10 +53,13 @@ def make_app(
     utc: Callable[[], float] = time.time,
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
+    engine: str = DUCKDB,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
-    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase."""
-    server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
+    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
+    engine: what traces ask (zoneband.tracing.engine.checked)."""
+    numbers = [key.number for key in public_keys]
+    server = TracingServer(directory, utc=utc, numbers=numbers, engine=engine)
     if private_keys:
         server.unlock(private_keys)
     app = FastAPI(title="Zoneband tracing server", version=__version__)

@@ -34,6 +34,7 @@ from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
 from zoneband.tracing import rules
+from zoneband.tracing.engine import DUCKDB
 from zoneband.wire import log, receipt
 
 _SWEEP_S = 600.0
@@ -68,9 +69,10 @@ class TracingServer:
         directory: Path,
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
+        engine: str = DUCKDB,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
-        in memory waits for it."""
+        in memory waits for it. engine: what traces ask (zoneband.tracing.engine.checked)."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
         self._raw = directory / "batches"
@@ -96,6 +98,7 @@ class TracingServer:
             self.rules,
             self._lock,
             utc,
+            engine,
         )
         self.swaps = Swaps(self._engine, self._lock, utc)
         default = self.rules[rules.DEFAULT]
