@@ -4,9 +4,9 @@ import sys
 
 _RUN = """
 import sys, time
-begun = time.time()
-clock = lambda real=time.time, ahead=float(sys.argv.pop(1)) - begun: real() + ahead
-time.time = clock
+real = time.time
+ahead_s = float(sys.argv.pop(1)) - real()
+time.time = lambda: real() + ahead_s
 from zoneband.cli.main import main
 main()
 """

@@ -12,10 +12,10 @@ import tty
 from pathlib import Path
 from typing import Any
 
-import clocked
 import pytest
 from rich.console import Console
 
+import clocked
 from street import START, Street
 from support import ROOT
 from zoneband import authority

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import clocked
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import clocked
 from bandbook import NOON, A, B, BandBook, key
 from support import ROOT
 from zoneband.server.tracing_server import Enrolment, TracingServer

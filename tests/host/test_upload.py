@@ -14,9 +14,9 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import clocked
 import pytest
 
+import clocked
 from bandbook import NOON, A, B, BandBook, key
 from support import ROOT
 from zoneband import batch as batches

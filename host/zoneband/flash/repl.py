@@ -21,7 +21,6 @@ _REBOOT = b"soft reboot"
 # A start takes about a second; a board that comes back over USB needs a moment more, and a small
 # computer that writes a whole tray of boards at once a good deal more.
 ATTENTION_S = 15.0
-_START_S = 15.0
 _BEAT_S = 0.03
 _END = "zoneband-end"
 # Where the application lies: boot.py has said so already where it runs before a raw REPL.
@@ -165,7 +164,7 @@ class Repl:
             os.close(self._inputs.pop(0))
         self._send(self._inputs.pop(0), script)
         try:
-            self._process.wait(_START_S)
+            self._process.wait(ATTENTION_S)
         except subprocess.TimeoutExpired as error:
             raise NoRepl from error
 
