@@ -5,6 +5,8 @@ the EN pin goes. Differs from hardware: the battery has the voltage that the sup
 never drains.
 """
 
+import struct
+
 import _air
 import uos
 from flashmap import DIR
@@ -96,15 +98,19 @@ class ADC:
         self._pin = pin
 
     def read_uv(self):
-        import struct
-
         data = _air.ask(_air.ADC, b"", _air.ADC)
         return struct.unpack("<I", data)[0] if data else 1950000
 
 
 def _keep(data):
-    with open(DIR + "/rtc.bin", "wb") as f:
-        f.write(data)
+    # Length and bytes in one write over the old ones, which a shorter copy leaves behind it as on
+    # the chip; never through an emptied file, which a VM killed in the middle would leave.
+    try:
+        f = open(DIR + "/rtc.bin", "r+b")
+    except OSError:
+        f = open(DIR + "/rtc.bin", "wb")
+    with f:
+        f.write(struct.pack("<H", len(data)) + data)
 
 
 class RTC:
@@ -112,7 +118,8 @@ class RTC:
         if data is None:
             try:
                 with open(DIR + "/rtc.bin", "rb") as f:
-                    return f.read()
+                    data = f.read()
+                return data[2 : 2 + struct.unpack_from("<H", data)[0]] if data else b""
             except OSError:
                 return b""
         if len(data) > _RTC_BYTES:
