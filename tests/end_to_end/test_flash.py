@@ -310,7 +310,7 @@ def test_a_computer_whose_random_numbers_repeat_makes_no_second_band(
 
     waiting = len(shop.spool.waiting_sealed())
     first = flash(shop.tray.put(slot, shop.tray.add()))
-    assert getattr(first, "outcome") == "done"  # noqa: B009
+    assert getattr(first, "outcome") == "done", getattr(first, "message")  # noqa: B009
     shop.tray.pull(slot)
     board = shop.tray.add()
     second = flash(shop.tray.put(slot, board))

@@ -33,7 +33,7 @@ from zoneband.spool import Spool
 from zoneband.wire import messages, status
 
 # A band's program starts within a second or two; beside a whole tray of others it takes longer.
-_HELLO_S = 12.0
+_HELLO_S = 20.0
 _LOOK = "import esp32\nfrom band import setup\nsetup.look(esp32)"
 _PROVISION = (
     "import esp32\nfrom band import setup\n"
