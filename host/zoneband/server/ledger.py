@@ -4,7 +4,9 @@ SQLAlchemy Core, so that another database can take its place; migrations/ brings
 up to date. A ledger that a newer program wrote is refused, never guessed at.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -14,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -25,10 +28,13 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    select,
 )
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+
+_MANY = 500  # values in one SQL list
 
 meta = MetaData()
 
@@ -341,3 +347,12 @@ def open_ledger(directory: Path) -> Engine:
         config.attributes["connection"] = db
         command.upgrade(config, "head")
     return engine
+
+
+def rows(db: Connection, column: Column[Any], values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Every row of a table whose column has one of the values, by column name; in no order."""
+    every = list(values)
+    for at in range(0, len(every), _MANY):
+        found = select(column.table).where(column.in_(every[at : at + _MANY]))
+        for row in db.execute(found).mappings():
+            yield {str(name): value for name, value in row.items()}

@@ -1,10 +1,10 @@
 """What a trace must know of the bands it names: serials, wearers in turn, their own clocks."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Connection
 
 from zoneband.server import ledger
 from zoneband.server.ingest import timelines
@@ -15,7 +15,6 @@ from zoneband.wire import bluezone, records
 _KNOWN_S = 1800
 # A state mark may stand a moment behind the first encounter of the new wearer.
 HAND_OVER_S = 60
-_MANY = 500  # values in one SQL list
 
 
 class HandOut(NamedTuple):
@@ -54,12 +53,12 @@ class People:
         """Of these bands too, while the connection is open."""
         db = self._db
         ids: dict[str, int] = {}
-        for row in _rows(db, ledger.bands.c.id, set(bands) - self.serial.keys()):
+        for row in ledger.rows(db, ledger.bands.c.id, set(bands) - self.serial.keys()):
             self.serial[row["id"]] = row["serial"]
             self.role[row["id"]] = row["role"]
             ids[row["serial"]] = row["id"]
         self._bands |= ids
-        for row in _rows(db, ledger.marks.c.serial, ids):
+        for row in ledger.rows(db, ledger.marks.c.serial, ids):
             issued = row["kind"] == records.STATE and row["value"] == records.ISSUED
             if issued and row["utc_s"] is not None:
                 self._issues[ids[row["serial"]]].append((row["utc_s"], row["number"]))
@@ -68,7 +67,7 @@ class People:
             issues.sort()
             self._numbers[band] = list(dict.fromkeys(number for _since_s, number in issues))
         spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for row in _rows(db, ledger.clock_spans.c.serial, ids):
+        for row in ledger.rows(db, ledger.clock_spans.c.serial, ids):
             spans[ids[row["serial"]]].append(row)
         for band, rows in spans.items():
             lines = self._lines[band] = timelines(rows)
@@ -139,11 +138,3 @@ def _kept(
     for row in rows:
         runs[row["boot_id"]] += (row["run_s"], row["until_s"])
     return [(lines[boot].utc(min(at)), lines[boot].utc(max(at))) for boot, at in runs.items()]
-
-
-def _rows(db: Connection, column: Column[Any], values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    every = list(values)
-    for at in range(0, len(every), _MANY):
-        found = select(column.table).where(column.in_(every[at : at + _MANY]))
-        for row in db.execute(found).mappings():
-            yield {str(name): value for name, value in row.items()}

@@ -6,7 +6,8 @@ keys go into the ledger, since every ID is looked up with them.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ KEPT = "kept"  # its key is not in memory yet
 OPENED = "opened"
 CONFLICT = "conflict"  # an enrolment that contradicts one that is known
 UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
+
+_REPLACED = 16  # bands one after another that a person is followed through
 
 _say = logging.getLogger(__name__)
 
@@ -161,39 +164,52 @@ class SealedRecords:
 
     # --- people -----------------------------------------------------------------------------
 
-    def person(self, db: Connection, serial: str, number: int) -> dict[str, Any] | None:
-        """Who holds a band by a hand-out's number; None while it is not known or locked. A person
-        who got a replacement is found by the band before."""
-        for _step in range(16):
-            name = db.execute(
-                select(ledger.sealed.c.name)
-                .where(
-                    ledger.sealed.c.kind == int(Kind.PERSON),
-                    ledger.sealed.c.serial == serial,
-                    ledger.sealed.c.number == number,
-                )
-                .limit(1)
-            ).scalar()
-            if name is not None:
-                return self._read(name)
-            before = db.execute(
-                select(ledger.events.c.serial, ledger.events.c.number).where(
-                    ledger.events.c.new_serial == serial, ledger.events.c.new_number == number
-                )
-            ).first()
-            if before is None:
-                return None
-            serial, number = before
-        return None
+    def persons(
+        self, db: Connection, hand_outs: Iterable[tuple[str, int]]
+    ) -> dict[tuple[str, int], dict[str, Any]]:
+        """Who holds bands by serial and hand-out's number; without those that are not known or
+        locked. A person who got a replacement is found by the band before."""
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        # Where each is looked for: the hand-out itself, then the one that it replaced, and so on.
+        asked = {each: each for each in hand_outs}
+        for _step in range(_REPLACED):
+            if not asked:
+                break
+            serials = {serial for serial, _number in asked.values()}
+            names: dict[tuple[str, int], str] = {}
+            for row in self._people(db, serials):
+                names.setdefault((row["serial"], row["number"]), row["name"])
+            befores = {
+                (row["new_serial"], row["new_number"]): (row["serial"], row["number"])
+                for row in ledger.rows(db, ledger.events.c.new_serial, serials)
+            }
+            for each, at in asked.items():
+                person = self._read(names[at]) if at in names else None
+                if person is not None:
+                    found[each] = person
+            asked = {
+                each: befores[at] for each, at in asked.items() if at not in names and at in befores
+            }
+        return found
 
-    def people(self, db: Connection, serial: str) -> list[dict[str, Any]]:
-        """Everybody whom a band was handed out to, first to last."""
-        rows = db.execute(
-            select(ledger.sealed.c.name)
-            .where(ledger.sealed.c.kind == int(Kind.PERSON), ledger.sealed.c.serial == serial)
-            .order_by(ledger.sealed.c.came_s)
-        ).scalars()
-        return [found for name in list(rows) if (found := self._read(name))]
+    def person(self, db: Connection, serial: str, number: int) -> dict[str, Any] | None:
+        """`persons` for one hand-out."""
+        return self.persons(db, [(serial, number)]).get((serial, number))
+
+    def people(self, db: Connection, serials: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Everybody whom bands were handed out to, by serial, first to last."""
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self._people(db, serials):
+            if person := self._read(row["name"]):
+                found[row["serial"]].append(person)
+        return found
+
+    def _people(self, db: Connection, serials: Iterable[str]) -> list[dict[str, Any]]:
+        # First come, first.
+        rows = ledger.rows(db, ledger.sealed.c.serial, serials)
+        return sorted(
+            (row for row in rows if row["kind"] == Kind.PERSON), key=lambda row: row["came_s"]
+        )
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:

@@ -210,17 +210,20 @@ class Tracing:
         # Adds the persons, as far as they are known and the authority's key is in memory. Whose
         # band's own log has not told yet who had it is named by the hand-out, when there was only
         # one: a call must not wait for a band to be docked.
-        for each in found:
-            number = people.number(each["serial"], each["holder"])
-            person = self._sealed.person(db, each["serial"], number)
-            by_hand_out = False
-            if person is None and not each["holder"] and each["role"] != "venue":
-                everybody = self._sealed.people(db, each["serial"])
-                by_hand_out = len(everybody) == 1
-                person = everybody[0] if by_hand_out else None
-            each["person"] = person
-            if by_hand_out and "why" in each:
-                each["why"].append({"code": "by_hand_out"})
+        numbers = [people.number(each["serial"], each["holder"]) for each in found]
+        hand_outs = [(each["serial"], at) for each, at in zip(found, numbers, strict=True)]
+        persons = self._sealed.persons(db, hand_outs)
+        unnamed: list[dict[str, Any]] = []
+        for each, hand_out in zip(found, hand_outs, strict=True):
+            each["person"] = persons.get(hand_out)
+            if each["person"] is None and not each["holder"] and each["role"] != "venue":
+                unnamed.append(each)
+        everybody = self._sealed.people(db, {each["serial"] for each in unnamed})
+        for each in unnamed:
+            if len(handed := everybody.get(each["serial"], [])) == 1:
+                each["person"] = handed[0]
+                if "why" in each:
+                    each["why"].append({"code": "by_hand_out"})
 
     def _log_notes(
         self,

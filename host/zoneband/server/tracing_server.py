@@ -200,7 +200,7 @@ class TracingServer:
         with self._engine.connect() as db:
             if self._band(db, serial) is None:
                 raise Unknown
-            return self.sealed.people(db, serial)
+            return self.sealed.people(db, [serial]).get(serial, [])
 
     def _band(self, db: Connection, serial: str) -> Mapping[str, Any] | None:
         found = db.execute(select(ledger.bands).where(ledger.bands.c.serial == serial))
