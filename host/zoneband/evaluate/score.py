@@ -22,6 +22,7 @@ _SHIFTS_DB = range(-40, 41)
 _AROUND_DB = 3
 # Of a distance that was held for less than the minutes asked for, half the time is asked.
 _SHARE = 0.5
+_LEAST_MIN = 1 / 60  # a scene of one sighting has no length, and rules ask for some time
 _ALWAYS = (0, 1 << 40)
 
 
@@ -139,7 +140,7 @@ def _judge(
         if not spans:
             continue
         lasts_min = scene.lasts_s.get(pair, length_s) / 60
-        asked = min(near_min, _SHARE * lasts_min)
+        asked = max(_LEAST_MIN, min(near_min, _SHARE * lasts_min))
         near_s = sum(span.to_s - span.from_s for span in spans if 0 <= span.metres <= near_m)
         truth = near_s / 60 >= asked
         rows = records.get(pair, [])
