@@ -301,21 +301,21 @@ def test_a_computer_whose_random_numbers_repeat_makes_no_second_band(
     def same(group: int, generation: int, group_key: bytes) -> BandKeys:
         return make_keys(group, generation, group_key, lambda n: bytes(n))
 
-    from zoneband.flash.job import FlashJob
+    from zoneband.flash.job import FlashJob, FlashResult
     from zoneband.flash.plan import Plan
 
-    def flash(port: Path) -> object:
+    def flash(port: Path) -> FlashResult:
         plan = Plan(shop.request())
         return FlashJob(str(port), plan, shop.spool, shop.inventory, make_keys=same).run()
 
     waiting = len(shop.spool.waiting_sealed())
     first = flash(shop.tray.put(slot, shop.tray.add()))
-    assert getattr(first, "outcome") == "done", getattr(first, "message")  # noqa: B009
+    assert first.outcome == "done", first.message
     shop.tray.pull(slot)
     board = shop.tray.add()
     second = flash(shop.tray.put(slot, board))
-    assert getattr(second, "outcome") == "failed"  # noqa: B009
-    assert "random numbers repeat" in getattr(second, "message")  # noqa: B009
+    assert second.outcome == "failed"
+    assert "random numbers repeat" in second.message
     assert shop.partition(board, "bandkeys").strip(b"\xff") == b""
     assert len(shop.spool.waiting_sealed()) == waiting + 1
 

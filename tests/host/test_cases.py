@@ -156,6 +156,30 @@ def test_a_wearer_with_a_new_band_is_traced_on_both(office: Office) -> None:
     assert 19 <= answer["contacts"][0]["near_min"] <= 20.5
 
 
+def test_contacts_in_one_answer_each_have_their_own_name(office: Office) -> None:
+    # B by the number in its log, C by the band before, D by the only hand-out, the place by none.
+    for other, minutes in ((B, 30), (C, 25), (D, 20), (PLACE, 18)):
+        office.book(A).met(other, NOON, minutes, -66)
+    office.issue(B, NOON - 5 * HOUR, 21, "Lan")
+    office.issue(B, NOON + 5 * HOUR, 22, "Hoa")
+    lost = "ZB-3333-0000"
+    office.record(Kind.PERSON, serial=lost, number=31, utc_s=NOON, name="Minh", phone=None)
+    replaced = {"serial": lost, "number": 31, "utc_s": NOON - 5 * HOUR, "event": "replaced"}
+    office.record(Kind.EVENT, **replaced, new_serial=C, new_number=32)
+    office.book(C).mark(records.STATE, NOON - 5 * HOUR, records.ISSUED, 32)
+    office.record(Kind.PERSON, serial=D, number=41, utc_s=NOON, name="Tâm", phone=None)
+    office.dock(A, B, C)
+    case = office.declare(A, onset="2026-11-03")
+    answer = office.contacts(case["number"])
+    assert {serial: name for serial, name, _call in met(answer)} == {
+        B: "Lan", C: "Minh", D: "Tâm", PLACE: None,
+    }  # fmt: skip
+    by_hand_out = [
+        c["serial"] for c in answer["contacts"] if "by_hand_out" in {w["code"] for w in c["why"]}
+    ]
+    assert by_hand_out == [D]
+
+
 # --- days --------------------------------------------------------------------------------------
 
 

@@ -202,7 +202,7 @@ class SealedRecords:
         for row in self._people(db, serials):
             if person := self._read(row["name"]):
                 found[row["serial"]].append(person)
-        return found
+        return dict(found)
 
     def _people(self, db: Connection, serials: Iterable[str]) -> list[dict[str, Any]]:
         # First come, first.
