@@ -37,7 +37,7 @@ def life(tmp_path: Path, compiled: solo.Compiled) -> Life:
 
 def said(life: Life, script: str) -> list[str]:
     """What a script on the band prints, line by line."""
-    return life.band.run(_BEGIN + script, now_us=life.now_us, heap="116wK").split("\n")[:-1]
+    return life.band.run(_BEGIN + script, now_us=life.now_us, heap=lives.HEAP).split("\n")[:-1]
 
 
 # --- a band that cannot write --------------------------------------------------------------------

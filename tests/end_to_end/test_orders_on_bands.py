@@ -190,7 +190,7 @@ print(requests._set_utc(band, utc_s - 2 * 86400, 0, 60))
 
 
 def test_a_clock_order_that_does_not_fit_bars_no_honest_setting(life: Life) -> None:
-    shown = life.band.run(lives.LOG.partition("for _ in")[0] + STALE, heap="116wK").split("\n")
+    shown = life.band.run(lives.LOG.partition("for _ in")[0] + STALE, heap=lives.HEAP).split("\n")
     # It is gone: the time that it would have allowed is refused (4) like any other.
     assert shown[:3] == ["0", "0 9", "4"]
 

@@ -21,6 +21,8 @@ from zoneband.dock.greeting import Refused
 from zoneband.dock.link import LinkLost
 from zoneband.release import Bundle
 from zoneband.seal import PublicKey
+from zoneband.sim import band as bands
+from zoneband.sim import firmware as compiling
 from zoneband.sim.band import Provision
 from zoneband.sim.solo import Solo, compile_all
 from zoneband.wire import bundle, frames, handshake, messages, records, updates
@@ -125,10 +127,10 @@ def test_every_message_of_an_update_fits_into_a_bands_input() -> None:
 _DISK = """
 import os, sys, uos, vfs
 from nor import NorFlash
-if uos.getenv("ZB_CUT"):
+if uos.getenv("STAND_IN_CUT"):
     import cutpower
     NorFlash = cutpower.limited(NorFlash)
-flash = NorFlash(uos.getenv("ZB_DIR") + "/vfs.bin", 128)
+flash = NorFlash(uos.getenv("STAND_IN_DIR") + "/vfs.bin", 128)
 try:
     disk = vfs.VfsLfs2(flash)
 except OSError:
@@ -249,19 +251,18 @@ class Flash:
         return other
 
     def process(self, code: str, cut: int, cause: str = POWER_ON) -> "subprocess.Popen[str]":
-        vm = ROOT / "host" / "zoneband" / "sim" / "vm"
         env = {
-            "MICROPYPATH": f"{vm}:.frozen:{ROOT / 'firmware'}",
-            "ZB_DIR": str(self.directory),
-            "ZB_RESET_CAUSE": cause,
+            "MICROPYPATH": f"{compiling.stand_ins()}:.frozen:{ROOT / 'firmware'}",
+            "STAND_IN_DIR": str(self.directory),
+            "STAND_IN_RESET_CAUSE": cause,
         }
         return subprocess.Popen(
-            [str(VM), "-X", "heapsize=110wK", "-c", _DISK + code],
+            [str(VM), "-X", f"heapsize={bands.heap()}", "-c", _DISK + code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=env | ({"ZB_CUT": str(cut)} if cut else {}),
+            env=env | ({"STAND_IN_CUT": str(cut)} if cut else {}),
             cwd=self.directory,
         )
 

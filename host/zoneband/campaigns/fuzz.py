@@ -20,13 +20,14 @@ from zoneband.campaigns.workers import each_in_turn
 from zoneband.server.brought import split
 from zoneband.server.opener import Opener
 from zoneband.server.parse import judge, parse
+from zoneband.sim import band as bands
 from zoneband.sim import keys, solo
 from zoneband.sim.band import Provision
 from zoneband.wire import bundle, frames, handshake, hello, log, messages, orders, readers, records
 
 SLOW_S = 1.0
 _Target = Callable[[random.Random], Callable[[], None]]
-_HEAP = "132wK"  # a band's, and room for the targets' own lines
+_HEAP = bands.heap(22)  # and room for the targets' own lines
 _START = 1_793_682_000
 _SERIAL = "ZB-0000-0000"
 

@@ -19,6 +19,7 @@ from zoneband.release import Bundle
 from zoneband.server.opener import Opener
 from zoneband.server.parse import parse
 from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.sim import band as bands
 from zoneband.sim import keys
 from zoneband.sim.band import HARD_RESET, PWRON_RESET, Provision
 from zoneband.sim.solo import Compiled, Solo
@@ -31,7 +32,7 @@ DEAD = -9  # how a VM ends whose power was cut
 RESTART = 30  # and one whose band called machine.reset()
 _PATIENCE_S = 120.0
 _END_S, _UPDATE_END_S = 0.5, 10.0
-_HEAP = "116wK"  # a band's, and room for the neighbours and the witness
+HEAP = bands.heap(6)  # and room for the neighbours and the witness
 Place = tuple[int, int]
 """Log id and cursor of a record."""
 _making = threading.Lock()  # a ledger is made by one thread at a time
@@ -41,7 +42,7 @@ _making = threading.Lock()  # a ledger is made by one thread at a time
 # What it has acknowledged and what time it has come to stand in files that no cut reaches.
 _BEGIN = """
 import uos, witness
-if uos.getenv("ZB_CUT"):
+if uos.getenv("STAND_IN_CUT"):
     import cutpower
     cutpower.limit_files()
 import loader
@@ -138,7 +139,7 @@ class Life:
             cause=self.cause,
             power_on_us=self.power_on_us,
             cut=cut,
-            heap=_HEAP,
+            heap=HEAP,
             terminal=terminal,
         )
 

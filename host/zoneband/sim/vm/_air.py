@@ -1,10 +1,11 @@
 """The wire between a virtual band's modules and the air: time, HCI, pins, watchdog.
 
 Packets both ways: type u8, length u16, payload. The band computes in no time at all; when it
-waits, the air grants the earliest moment at which something happens. Without ZB_AIR in the
+waits, the air grants the earliest moment at which something happens. Without STAND_IN_AIR in the
 environment (provisioning) time simply stands still.
 """
 
+import _names  # noqa: F401, I001 (first of all)
 import struct
 
 import uos
@@ -25,19 +26,19 @@ RESET = 0xF6
 STDIN = 1
 DEAF = 2
 
-now_us = int(uos.getenv("ZB_NOW_US") or "0")
-power_on_us = int(uos.getenv("ZB_POWER_ON_US") or "0")
+now_us = int(uos.getenv("STAND_IN_NOW_US") or "0")
+power_on_us = int(uos.getenv("STAND_IN_POWER_ON_US") or "0")
 on_hci = None  # set by bluetooth: called with each event's bytes
 timer_us = -1  # set by bluetooth: when a finite scan ends
 on_timer = None
 on_pin = None  # set by machine.Pin.irq: called when a pin changed while the band waited
 
 _sock = None
-_path = uos.getenv("ZB_AIR")
+_path = uos.getenv("STAND_IN_AIR")
 if _path:
     _sock = usocket.socket(usocket.AF_UNIX, usocket.SOCK_STREAM)
     _sock.connect(b"\x01\x00" + _path.encode() + b"\x00")
-    _name = (uos.getenv("ZB_NAME") or "").encode()
+    _name = (uos.getenv("STAND_IN_NAME") or "").encode()
     _sock.write(struct.pack("<BH", 0x00, len(_name)) + _name)
 
 
@@ -80,7 +81,7 @@ def _wait_once(until_us, flags):
     # True: stdin has bytes; None: a pin changed.
     global now_us
     if not _sock:
-        if flags & STDIN and uos.getenv("ZB_CABLE"):
+        if flags & STDIN and uos.getenv("STAND_IN_CABLE"):
             return _wait_on_cable(until_us)
         now_us = max(now_us, until_us)
         return False

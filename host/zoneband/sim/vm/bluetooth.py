@@ -14,9 +14,10 @@ import os
 import struct
 
 import _air
+from micropython import const
 
-_STATUS = 0x0F
-_COMPLETE = 0x0E
+_STATUS = const(0x0F)
+_COMPLETE = const(0x0E)
 _MODES = (0, 1, 2, 3)
 
 
@@ -35,7 +36,7 @@ class BLE:
         self._advertising = False
         self._scanning = False
         self._mode = 0
-        self._address = b"\x24\x0a\xc4" + (os.getenv("ZB_NAME") or "").encode()[-3:]
+        self._address = b"\x24\x0a\xc4" + (os.getenv("STAND_IN_NAME") or "").encode()[-3:]
         self._adv_data = b""
         self._reply = None
         self._addr = bytearray(6)

@@ -1,5 +1,5 @@
-"""Power that goes away at a byte: ZB_CUT counts those programmed, erased, kept in RTC memory or,
-after `limit_files`, written to files.
+"""Power that goes away at a byte: STAND_IN_CUT counts those programmed, erased, kept in RTC memory
+or, after `limit_files`, written to files.
 
 At that byte the process ends as a chip does, without another instruction of the band's program.
 """
@@ -7,7 +7,7 @@ At that byte the process ends as a chip does, without another instruction of the
 import uos
 from nor import PowerCut
 
-_left = int(uos.getenv("ZB_CUT") or "0")
+_left = int(uos.getenv("STAND_IN_CUT") or "0")
 
 
 def spend(size):

@@ -11,15 +11,16 @@ import sys
 
 import _air
 import flashmap
+from micropython import const
 from nor import NorFlash
 from nvs import Pages
 
 HEAP_DATA = 4
 HEAP_EXEC = 1
 
-_GROWTH = 40000  # largest free block of the system's own heap
-_ERASE_US = 40000
-_PROGRAM_US = 300
+_GROWTH = const(40000)  # largest free block of the system's own heap
+_ERASE_US = const(40000)
+_PROGRAM_US = const(300)
 _pages = None
 
 

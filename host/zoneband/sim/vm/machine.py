@@ -10,6 +10,7 @@ import struct
 import _air
 import uos
 from flashmap import DIR
+from micropython import const
 from umachine import *  # noqa: F403
 
 PWRON_RESET = 1
@@ -18,7 +19,7 @@ WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
-_RTC_BYTES = 2048
+_RTC_BYTES = const(2048)
 
 
 def __getattr__(name):
@@ -33,11 +34,11 @@ def freq(hz=None):
 
 
 def unique_id():
-    return (uos.getenv("ZB_NAME") or "band").encode()[:6]
+    return (uos.getenv("STAND_IN_NAME") or "band").encode()[:6]
 
 
 def reset_cause():
-    return int(uos.getenv("ZB_RESET_CAUSE") or "1")
+    return int(uos.getenv("STAND_IN_RESET_CAUSE") or "1")
 
 
 def _exit(code):
@@ -124,7 +125,7 @@ class RTC:
                 return b""
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        if uos.getenv("ZB_CUT"):
+        if uos.getenv("STAND_IN_CUT"):
             import cutpower
 
             kept = cutpower.spend(len(data))

@@ -7,7 +7,7 @@ import uhashlib
 from uos import *  # noqa: F403
 from uos import getenv
 
-_seeded = uhashlib.sha256((getenv("ZB_SEED") or "0").encode()).digest()
+_seeded = uhashlib.sha256((getenv("STAND_IN_SEED") or "0").encode()).digest()
 _cold = bytes(32)
 _radio = False
 cold_draws = 0

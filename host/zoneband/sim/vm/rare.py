@@ -16,7 +16,7 @@ class UART:
         baud = baudrate if id else 0
         _air.ask(_air.UART, struct.pack("<IH", baud, settings.get("rxbuf", 256)), _air.UART)
         if baud:
-            self.stream = open(uos.getenv("ZB_UART"), "r+b", buffering=0)
+            self.stream = open(uos.getenv("STAND_IN_UART"), "r+b", buffering=0)
             self._poll = uselect.poll()
             self._poll.register(self.stream, uselect.POLLIN)
 
@@ -54,11 +54,12 @@ class Timer:
 
 
 class I2C:
-    """The bus with the chips that ZB_I2C names (`pcf8563:81,axp192:52`); others do not answer."""
+    """The bus with the chips that STAND_IN_I2C names (`pcf8563:81,axp192:52`); others do not
+    answer."""
 
     def __init__(self, id=0, *, scl=None, sda=None, freq=400000):
         self._chips = {}
-        for each in (uos.getenv("ZB_I2C") or "").split(","):
+        for each in (uos.getenv("STAND_IN_I2C") or "").split(","):
             name, _, address = each.partition(":")
             if name:
                 self._chips[int(address)] = _Power() if name.startswith("axp") else _Clock()

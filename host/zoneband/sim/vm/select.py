@@ -2,9 +2,10 @@
 
 import _air
 import uselect
+from micropython import const
 from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT  # noqa: F401
 
-_FOREVER_US = 1 << 62
+_FOREVER_US = const(1 << 62)
 
 
 class poll:

@@ -18,7 +18,7 @@ def _mount():
     vfs.mount(vfs.VfsPosix("/"), "/host")
     flash = flashmap.flash("vfs", NorFlash)
     vfs.umount("/")
-    sys.path[:] = ["/host" + uos.getenv("ZB_VM"), "", ".frozen", "/lib"]
+    sys.path[:] = ["/host" + uos.getenv("STAND_IN_VM"), "", ".frozen", "/lib"]
     if not flash:
         print("no partition vfs")
         return
@@ -45,10 +45,10 @@ def _run(name):
         sys.print_exception(error)
 
 
-if uos.getenv("ZB_FLASH"):
+if uos.getenv("STAND_IN_FLASH"):
     _mount()
-if uos.getenv("ZB_MAIN"):
-    _air.wait(_air.now_us + int(uos.getenv("ZB_ROM_US") or "0"))
+if uos.getenv("STAND_IN_MAIN"):
+    _air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
     _run("boot")
-    _air.wait(_air.now_us + int(uos.getenv("ZB_IMPORT_US") or "0"))
+    _air.wait(_air.now_us + int(uos.getenv("STAND_IN_IMPORT_US") or "0"))
     _run("main")

@@ -5,9 +5,10 @@ takes no time to run, only waiting and flash work do.
 """
 
 import _air
+from micropython import const
 from utime import gmtime, localtime, mktime  # noqa: F401
 
-_WRAP = 1 << 30
+_WRAP = const(1 << 30)
 
 
 def ticks_ms():

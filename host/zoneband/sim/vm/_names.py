@@ -1,0 +1,28 @@
+"""Room for the stand-ins' names in the VM's table of names (py/qstr.c), as if they were in ROM.
+
+The table is a chain of pools of 20, 40 ... 640 names, and the next is of 1,280: 15 KB in one piece.
+A chip has the names of its own modules in ROM, and those of the firmware never fill its first six
+pools (tests/firmware/test_names.py). Here the stand-ins' come on top, so that some start or dock
+would ask for the next pool, and often in vain: it is taken at the start, while the heap is whole.
+What this costs the heap is `NAMES_KB` in sim/band.py.
+"""
+
+import gc
+
+from micropython import const
+
+_POOL_BYTES = const(12000)
+
+
+def _fill():
+    n = taken = 0
+    while gc.mem_alloc() - taken < _POOL_BYTES:
+        if not n & 63:
+            gc.collect()
+        taken = gc.mem_alloc()
+        getattr(gc, "%x" % n, None)
+        n += 1
+    gc.collect()
+
+
+_fill()
