@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi.testclient import TestClient
 
 from bandbook import DAY, NOON, A, B, BandBook, C, key
+from stationed import come
 from zoneband import seal
 from zoneband.seal import Kind, PublicKey
 from zoneband.server.app import make_app
@@ -32,8 +33,7 @@ class Office:
         self.authority = PublicKey(1, private.public_key().public_bytes_raw())
         app = make_app(path / "server", lambda: self.now, [self.authority], {1: private})
         self.http = TestClient(app, client=("127.0.0.1", 1), raise_server_exceptions=False)
-        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
-        self.station = {"Authorization": f"Bearer {token}"}
+        self.station = come(self.http, path / "server", "st", lambda: self.now)
         tracer = (path / "server" / "tracer-token").read_text()
         self.tracer = {"Authorization": f"Bearer {tracer}"}
         self.books: dict[str, BandBook] = {}
@@ -53,7 +53,7 @@ class Office:
         data = seal.seal(self.authority, kind, facts)
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/records/{name}"
-        assert self.http.put(path, content=data, headers=self.station).status_code == 201
+        assert self.http.put(path, content=data, auth=self.station).status_code == 201
 
     def book(self, serial: str) -> BandBook:
         if serial not in self.books:
@@ -69,7 +69,7 @@ class Office:
         for serial in serials or tuple(self.books):
             data = self.book(serial).batch()
             path = f"/v1/stations/st/batches/{hashlib.sha256(data).hexdigest()}"
-            answer = self.http.put(path, content=data, headers=self.station)
+            answer = self.http.put(path, content=data, auth=self.station)
             assert answer.is_success, answer.text
 
     def ask(self, method: str, path: str, **values: Any) -> Any:

@@ -148,7 +148,7 @@ def _server(data: Path) -> Iterator[Finding]:
             "server",
             "warning",
             _("No tracing server is set."),
-            _("Run: zoneband station init --server URL --name NAME"),
+            _("Run: zoneband station init --server URL --code CODE"),
         )
         return
     try:

@@ -11,10 +11,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from zoneband import signing
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.signing import Signature
 from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
 from zoneband.wire import orders as order_wire
@@ -24,6 +26,8 @@ _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 TRIES = 5
 TIMEOUT_S = 30.0
+# Nothing is wrong with what was sent: it is signed anew and sent again.
+_ONCE_MORE = ("replay", "digest")
 ORDERS_S = 3.0  # as long as a dock waits for its band's orders
 
 
@@ -35,6 +39,7 @@ class Sent:
     refused: int = 0
     waiting: int = 0
     problem: str = ""
+    note: str = ""  # what went well, and should be looked at all the same
 
 
 def check_url(url: str) -> str:
@@ -49,8 +54,11 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
-    """An HTTP client for the tracing server."""
+def client(
+    server: str, token: str | None, ca: str | None, auth: httpx2.Auth | None = None
+) -> httpx2.Client:
+    """An HTTP client for the tracing server: a tracer's with its token, a station's with what
+    signs for it."""
     import ssl
 
     verify: Any = ssl.create_default_context(cafile=ca) if ca else True
@@ -58,9 +66,49 @@ def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
     return httpx2.Client(
         base_url=check_url(server),
         headers=headers,
+        auth=auth,
         verify=verify,
         timeout=TIMEOUT_S,
         trust_env=False,
+    )
+
+
+def signature(station: Station) -> Signature | None:
+    """What signs a station's requests; None when it has no key, and the server says so."""
+    return Signature(station.key) if station.key else None
+
+
+def station_client(station: Station) -> httpx2.Client:
+    """An HTTP client that signs for a station."""
+    return client(station.server, None, station.ca, signature(station))
+
+
+def refusal(answer: httpx2.Response) -> str:
+    """What to do about a 401 or 403, in the station's words."""
+    reason = signing.reason_of(answer)
+    if reason == "revoked":
+        return _(
+            "The server has revoked this station. If that is a mistake, ask there for a new code "
+            "and run: zoneband station init --code CODE"
+        )
+    if reason in ("token", "unsigned"):
+        return _(
+            "This station has no key yet. Ask at the server for a code and run: "
+            "zoneband station init --code CODE"
+        )
+    if reason == "clock":
+        return _(
+            "This computer's clock is days away from the server's. Set it: "
+            "sudo timedatectl set-ntp true"
+        )
+    if reason == "signature":
+        return _(
+            "The server finds this station's signature wrong: something on the way, such as a "
+            "proxy, changes what is sent. Ask whoever runs the server."
+        )
+    return _(
+        "The server does not know this station. Ask there for a code and run: "
+        "zoneband station init --code CODE"
     )
 
 
@@ -210,7 +258,8 @@ class Uploader:
         # Enrolments before logs: a log of a band that the server does not know gets no receipt.
         items = [_SealedItem(self._spool, record) for record in self._spool.waiting_sealed()]
         items += [_BatchItem(self._spool, name, orders) for name in self._spool.waiting()]
-        with client(self._station.server, self._station.token, self._station.ca) as http:
+        signed = signature(self._station)
+        with client(self._station.server, None, self._station.ca, signed) as http:
             for n, item in enumerate(items):
                 if not self._send(http, item, tries, done):
                     break
@@ -218,6 +267,11 @@ class Uploader:
                     progress(n + 1, len(items))
             if needed or not done.problem:
                 orders.settle(http, needed)
+        if signed is not None and signed.ahead_s:
+            done.note = _(
+                "This computer's clock is {hours} hours away from the server's. Set it: "
+                "sudo timedatectl set-ntp true"
+            ).format(hours=round(abs(signed.ahead_s) / 3600))
         done.waiting = self._spool.counts()[0]
         return done
 
@@ -226,7 +280,7 @@ class Uploader:
         ORDERS_S at most. Where the server does not answer, the spool stays as it is."""
         orders = _Orders(self._spool, self._groups, self._station)
         try:
-            with client(self._station.server, self._station.token, self._station.ca) as http:
+            with station_client(self._station) as http:
                 answer = http.get(
                     f"/v1/bands/{quote(serial)}/orders", params={"after": after}, timeout=ORDERS_S
                 )
@@ -252,12 +306,11 @@ class Uploader:
                     done.sent += 1
                     done.problem = ""
                     return True
-                if answer.status_code in (401, 403):
-                    done.problem = _(
-                        "The server does not know this station. Run: zoneband station init"
-                    )
+                again = signing.reason_of(answer) in _ONCE_MORE
+                if answer.status_code in (401, 403) and not again:
+                    done.problem = refusal(answer)
                     return False
-                if answer.status_code in (400, 409, 413, 422):
+                if answer.status_code in (400, 409, 413, 422) and not again:
                     item.refuse(f"{answer.status_code} {answer.text[:200]}")
                     done.refused += 1
                     return True

@@ -125,12 +125,15 @@ def open_slots() -> dict[str, float]:
 @rows(("ingest_per_s", "1/s", ">=", 50_000))
 def ingest() -> dict[str, float]:
     """Encounters per second over HTTP until durable and receipted: full sealed batches, as stations
-    make them, of 48 bands, over four connections; every one of 20,160,000 IDs may be in them."""
+    make and sign them, of 48 bands, over four connections; every one of 20,160,000 IDs may be in
+    them."""
     import httpx2
 
+    from stationed import known
     from zoneband import batch
     from zoneband.server.process import running
     from zoneband.server.tracing_server import TracingServer
+    from zoneband.signing import Signature
 
     today = int(time.time()) // 86400
     rng = np.random.default_rng(5)
@@ -143,15 +146,14 @@ def ingest() -> dict[str, float]:
         count = _SECTORS * 123
         slots = batch.unpack(bodies[0]).header.end
         del ids
-        tokens = [server.add_station(f"st{n}") for n in range(_CONNECTIONS)]
+        signers = [Signature(known(server, f"st{n}")) for n in range(_CONNECTIONS)]
         _authority(data)
         with running(data, _PASSPHRASE) as url:
             queue = list(bodies[1:])
             failed: list[int] = []
 
             def send(n: int, work: list[bytes]) -> None:
-                headers = {"Authorization": f"Bearer {tokens[n]}"}
-                with httpx2.Client(base_url=url, headers=headers, timeout=120) as http:
+                with httpx2.Client(base_url=url, auth=signers[n], timeout=120) as http:
                     while work:
                         body = work.pop()
                         path = f"/v1/stations/st{n}/batches/{batch.name(body)}"

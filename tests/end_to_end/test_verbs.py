@@ -100,19 +100,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
     run.wait()
 
 
+def invited(data: Path, name: str) -> str:
+    made = zoneband(data, "station", "invite", name)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split("\n")[0]
+
+
 def test_a_stations_day_from_registration_to_trace(
     site: tuple[Path, Path, str], tmp_path: Path
 ) -> None:
     data, cert, url = site
-    strange = zoneband(tmp_path, "station", "init", "--server", url, "--name", "Chợ")
+    code = invited(data, "Chợ")
+    init = ("station", "init", "--server", url, "--code", code)
+    strange = zoneband(tmp_path, *init)
     assert strange.returncode == 5 and strange.stderr.count("\n") == 1
-    done = zoneband(
-        tmp_path, "station", "init", "--server", url, "--name", "Chợ", "--ca", str(cert)
-    )
+    done = zoneband(tmp_path, *init, "--ca", str(cert), "--name", "Chợ")
     assert done.returncode == 0, done.stderr
     assert "Chợ" in done.stdout
-    mode = (tmp_path / "station" / "station.json").stat().st_mode
-    assert mode & 0o077 == 0
+    for name in ("station.json", "key.pem"):
+        assert (tmp_path / "station" / name).stat().st_mode & 0o077 == 0
+    again = zoneband(tmp_path / "thief", *init, "--ca", str(cert))
+    assert again.returncode == 5 and "used before" in again.stderr
 
     spool = Spool(tmp_path / "station")
     for serial, other in ((A, B), (B, A)):
@@ -151,10 +159,16 @@ def test_a_stations_day_from_registration_to_trace(
         del os.environ["SSL_CERT_FILE"]
 
 
-def test_a_station_elsewhere_needs_the_code(site: tuple[Path, Path, str]) -> None:
-    data, _, _ = site
-    assert len((data / "server" / "registration-code").read_text().strip()) >= 16
-    assert (data / "server" / "registration-code").stat().st_mode & 0o077 == 0
+def test_a_station_on_the_servers_own_computer_needs_a_code_too(
+    site: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    data, cert, url = site
+    init = ("station", "init", "--server", url, "--ca", str(cert))
+    none = zoneband(tmp_path, *init)
+    assert none.returncode == 2 and "station invite" in none.stderr
+    wrong = zoneband(tmp_path, *init, "--code", "00000-00000-00000-00000")
+    assert wrong.returncode == 5 and wrong.stderr.count("\n") == 1, wrong.stderr
+    assert not (tmp_path / "station" / "station.json").exists()
     assert (data / "server" / "tracer-token").stat().st_mode & 0o077 == 0
 
 
@@ -172,10 +186,11 @@ def test_keys_are_for_their_owner_alone(site: tuple[Path, Path, str], tmp_path: 
     secret.write_text("correct horse battery staple")
     made = zoneband(tmp_path, "authority", "init", "--passphrase-file", str(secret))
     assert made.returncode == 0, made.stderr
-    init = ("station", "init", "--server", url, "--name", "Cảng", "--ca", str(cert))
+    code = invited(data, "Cảng")
+    init = ("station", "init", "--server", url, "--code", code, "--ca", str(cert))
     assert zoneband(tmp_path, *init).returncode == 0
-    kept = [tmp_path / "station" / name for name in ("station.json", "groups.json")]
+    kept = [tmp_path / "station" / name for name in ("station.json", "key.pem", "groups.json")]
     kept += list((tmp_path / "authority").glob("*.private.json"))
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
     assert (tmp_path / "authority").stat().st_mode & 0o077 == 0

@@ -12,8 +12,13 @@ from zoneband.cli import passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.server.alone import alone
+from zoneband.server.database import VARIABLE, read_url
+from zoneband.server.limits import Limits
+from zoneband.server.moving import settle
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_BURST_S = 10  # of requests at their rate, that may come at once
 
 
 def _unlock(where: Path, file: Path | None) -> dict[int, X25519PrivateKey]:
@@ -36,6 +41,20 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help=_("Holds the authority's passphrase, else it is asked.")),
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar=VARIABLE,
+            help=_("Keep the ledger in PostgreSQL, at postgresql://USER@HOST/DATABASE."),
+        ),
+    ] = None,
+    station_rate: Annotated[
+        float, typer.Option(help=_("Requests per second of one station."), min=0.1)
+    ] = 50,
+    address_rate: Annotated[
+        float, typer.Option(help=_("Requests per second of stations at one address."), min=0.1)
+    ] = 1000,
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
@@ -45,21 +64,41 @@ def command(
             _("Plain HTTP only on this computer itself: give --tls-cert and --tls-key."),
             ExitCode.USAGE,
         )
+    limits = Limits(
+        station_per_s=station_rate,
+        station_burst=_BURST_S * station_rate,
+        address_per_s=address_rate,
+        address_burst=_BURST_S * address_rate,
+    )
+    where = data_dir(data)
+    with alone(where / "server"):
+        if ledger is not None and settle(where / "server", read_url(ledger)):
+            print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
+        _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits)
+
+
+def _serve(
+    where: Path,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    passphrase_file: Path | None,
+    limits: Limits,
+) -> None:
     import uvicorn
 
     from zoneband.server.app import make_app
 
-    where = data_dir(data)
     directory = where / "server"
     private = _unlock(where, passphrase_file)
     application = make_app(
-        directory, public_keys=authority.public_keys(where), private_keys=private
+        directory, public_keys=authority.public_keys(where), private_keys=private, limits=limits
     )
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
     print(_("Tracers log in at {url}").format(url=f"{scheme}://{host}:{port}/tracer/"), flush=True)
-    code = (directory / "registration-code").read_text().strip()
-    print(_("Stations elsewhere register with the code {code}").format(code=code), flush=True)
+    print(_("Stations come with a code of: zoneband station invite NAME"), flush=True)
     if not private:
         text = _(
             "Locked: enrolments, persons and logs are kept sealed until the passphrase is given."

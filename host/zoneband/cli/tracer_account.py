@@ -16,7 +16,7 @@ from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
-from zoneband.server import ledger
+from zoneband.server import database, ledger
 from zoneband.server.accounts import (
     Accounts,
     code_fits,
@@ -104,7 +104,7 @@ def password(
 
 def _accounts(data: Path | None, must_exist: bool = True) -> Accounts:
     directory = data_dir(data) / "server"
-    if must_exist and not (directory / "ledger.sqlite").exists():
+    if must_exist and not database.exists(directory):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=directory.parent

@@ -25,11 +25,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pyotp import random_base32
 from pyotp.totp import TOTP
 from sqlalchemy import Connection, Engine, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.server import ledger
+from zoneband.server.database import upsert
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 200
 SESSION_S = 8 * 3600
@@ -108,7 +108,7 @@ class Accounts:
             "added_s": int(self._utc()),
         }
         with self._lock, self._engine.begin() as db:
-            done = db.execute(upsert(ledger.tracers).values(row).on_conflict_do_nothing())
+            done = db.execute(upsert(db, ledger.tracers).values(row).on_conflict_do_nothing())
             if not done.rowcount:
                 raise UserError(_("There is a tracer {name} already.").format(name=kept))
         return kept
@@ -210,7 +210,7 @@ class Accounts:
             for (subject, _slow), before in zip(subjects, failed, strict=True):
                 values = {"failed": before + 1, "last_s": now_s}
                 db.execute(
-                    upsert(table)
+                    upsert(db, table)
                     .values(subject=subject, **values)
                     .on_conflict_do_update(index_elements=["subject"], set_=values)
                 )

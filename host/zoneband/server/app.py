@@ -1,9 +1,7 @@
 """The tracing server over HTTP (FastAPI). Errors are problem+json (RFC 9457)."""
 
 import errno
-import hashlib
 import hmac
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,28 +10,38 @@ from typing import Annotated, Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, order_routes, sealed
-from zoneband.server.groups import UnknownGroup
+from zoneband.server import case_routes, database, order_routes, sealed
+from zoneband.server.limits import Limits
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
+from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
+from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing_server import TracingServer, Unknown
 
-_LOOPBACK = ("127.0.0.1", "::1")
+_NEWCOMER_BYTES = 4096
+_WRONG_CODES = {
+    "code": "the code is wrong",
+    "code-used": "the code was used before",
+    "code-expired": "the code has expired",
+    "code-name": "the code is another station's",
+    "code-key": "this key cannot be used again",
+}
 
 
 class StationBody(BaseModel):
-    """Registration of a station."""
+    """A station that comes with its code. public_key: Ed25519, 32 bytes in hexadecimal; name: what
+    it thinks it is, if it does."""
 
-    name: str = Field(pattern=r"^[^/\x00-\x1f]{1,64}$")
-    code: str | None = None
-    groups: list[str] | None = None
+    code: str = Field(max_length=64)
+    public_key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str | None = Field(default=None, pattern=NAME_PATTERN)
 
 
 def token(authorization: Annotated[str | None, Header()] = None) -> str:
@@ -52,17 +60,20 @@ def make_app(
     utc: Callable[[], float] = time.time,
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
-    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase."""
+    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
+    limits: of what stations may ask."""
     server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
     if private_keys:
         server.unlock(private_keys)
+    door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
     app = FastAPI(title="Zoneband tracing server", version=__version__)
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        return _problem(error.status, error.title)
+        return _problem(error.status, error.title, error.headers, error.more)
 
     @app.exception_handler(Unknown)
     async def unknown(_request: Request, _error: Unknown) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -74,17 +85,25 @@ def make_app(
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
 
+    @app.exception_handler(DataError)
+    async def unkeepable(_request: Request, _error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(422, "the ledger cannot hold such a text or number")
+
     @app.exception_handler(OperationalError)
-    async def busy(_request: Request, error: OperationalError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        if "full" in str(error):
+    @app.exception_handler(InterfaceError)
+    async def busy(_request: Request, error: DBAPIError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if database.is_full(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})
 
-    def station(value: Token) -> str:
-        name = server.station_of(value)
-        if name is None:
-            raise Problem(401, "no station has this token")
-        return name
+    def signer(request: Request) -> Caller:
+        return door.station(request)
+
+    def station(request: Request) -> str:
+        caller = door.station(request)
+        door.check_body(caller.digest, NO_BODY)
+        server.nonces.settle(caller.mark)
+        return caller.name
 
     def tracer(value: Token) -> None:
         if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
@@ -97,31 +116,36 @@ def make_app(
         return {"status": "ok", "version": __version__, "authority": key}
 
     @app.post("/v1/stations", status_code=201)
-    def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Register a station: from elsewhere with the code that `zoneband serve` prints. groups:
-        names of those it serves; without them those it served before, or the group `default`."""
-        here = request.client is not None and request.client.host in _LOOPBACK
-        given = (body.code or "").encode()
-        if not here and not (server.code and secrets.compare_digest(given, server.code.encode())):
-            raise Problem(403, "the registration code is wrong")
+    async def add_station(request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Let a station in that comes with the code of `zoneband station invite`: a StationBody,
+        signed with the key that it brings. Its name; 403 for a code that does not let it in."""
+        door.slow_down(request)
+        data = await door.body(request, None, _NEWCOMER_BYTES)
         try:
-            return {"name": body.name, "token": server.add_station(body.name, body.groups)}
-        except UnknownGroup as error:
-            raise Problem(404, f"no such group: {error}") from None
+            body = StationBody.model_validate_json(data)
+        except ValidationError:
+            raise Problem(422, "no code and public key") from None
+        return {"name": await run_in_threadpool(newcomer, request, body, data)}
 
-    async def body_of(request: Request, name: str, sha256: str, value: str, limit: int) -> bytes:
+    def newcomer(request: Request, body: StationBody, data: bytes) -> str:
+        key = bytes.fromhex(body.public_key)
+        mark = door.newcomer(request, key, data)
+        try:
+            name = server.stations.enrol(body.code, key, body.name)
+        except WrongCode as error:
+            title = _WRONG_CODES[error.reason]
+            raise Problem(403, title, reason=error.reason) from None
+        server.nonces.settle(mark)
+        return name
+
+    async def body_of(
+        request: Request, name: str, sha256: str, caller: Caller, limit: int
+    ) -> bytes:
         # The bytes of a station's own upload, as its name says.
-        if await run_in_threadpool(server.station_of, value) != name:
-            raise Problem(403, "this token is another station's")
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise Problem(413, f"at most {limit // 1024} KiB")
-            parts.append(part)
-        data = b"".join(parts)
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if caller.name != name:
+            raise Problem(403, "this key is another station's", reason="station")
+        data = await door.body(request, caller.digest, limit)
+        if caller.digest.hex() != sha256:
             raise Problem(422, "the body is not what its name says")
         return data
 
@@ -132,13 +156,14 @@ def make_app(
 
     @app.put("/v1/stations/{name}/records/{sha256}")
     async def put_record(  # pyright: ignore[reportUnusedFunction]
-        name: str, sha256: str, request: Request, value: Token
+        name: str, sha256: str, request: Request, caller: Annotated[Caller, Depends(signer)]
     ) -> JSONResponse:
         """Take a sealed record (application/octet-stream, at most 16 KiB) named by its SHA-256:
         an enrolment, a person, or what became of a band. Harmless to repeat. Durable when this
         answers: 201 new, 200 known before, 202 kept sealed because its key is not in memory. 409
         when an enrolment contradicts one that is known; 422 when it cannot be opened."""
-        data = await body_of(request, name, sha256, value, seal.MAX_BYTES)
+        data = await body_of(request, name, sha256, caller, seal.MAX_BYTES)
+        await run_in_threadpool(server.nonces.settle, caller.mark)
         try:
             new, state = await run_in_threadpool(server.take_sealed, name, sha256, data)
         except ValueError:
@@ -152,7 +177,7 @@ def make_app(
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
-        name: str, sha256: str, request: Request, value: Token
+        name: str, sha256: str, request: Request, caller: Annotated[Caller, Depends(signer)]
     ) -> JSONResponse:
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
@@ -160,11 +185,12 @@ def make_app(
         507 when the disk is full: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
         what came was altered or missing there, null when nothing is to be mended."""
-        data = await body_of(request, name, sha256, value, batch.MAX_BYTES)
+        data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
         except ValueError as error:
             raise Problem(400, str(error)) from None
+        await run_in_threadpool(server.nonces.settle, caller.mark)
         serial = batch.unpack(data).header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}

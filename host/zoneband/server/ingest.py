@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import BatchHeader
 from zoneband.server import chains, ledger, store
+from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.parse import Placed
 from zoneband.server.timeline import Point, Quality, Timeline
@@ -274,7 +274,7 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int
         if span["quality"] > best.get(boot := span["boot_id"], -1)
     }
     db.execute(
-        upsert(table).on_conflict_do_nothing(),
+        upsert(db, table).on_conflict_do_nothing(),
         [{"serial": header.serial, **span} for span in spans],
     )
     return better
@@ -335,7 +335,7 @@ def _marks(
             }
         )
     if rows:
-        db.execute(upsert(ledger.marks).on_conflict_do_nothing(), rows)
+        db.execute(upsert(db, ledger.marks).on_conflict_do_nothing(), rows)
 
 
 def _retime_rows(db: Connection, table: Table, serial: str, lines: Mapping[int, Timeline]) -> None:

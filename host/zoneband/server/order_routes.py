@@ -41,7 +41,7 @@ def add_routes(
         """Keys of the groups that a station serves, every generation; for that station alone. New
         bands are made for the first group."""
         if caller != name:
-            raise Problem(403, "this token is another station's")
+            raise Problem(403, "this key is another station's", reason="station")
         return {"groups": server.groups.of_station(name)}
 
     @app.get("/v1/groups", dependencies=for_tracers)

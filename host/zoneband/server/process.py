@@ -13,19 +13,26 @@ import httpx2
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.server.database import VARIABLE
 
 TOOL = (sys.executable, "-m", "zoneband")
 
 
 @contextmanager
-def running(data: Path, passphrase: str = "", tool: Sequence[str] = TOOL) -> Generator[str]:
+def running(
+    data: Path, passphrase: str = "", tool: Sequence[str] = TOOL, ledger: str = ""
+) -> Generator[str]:
     """A tracing server in a process of its own; its URL. passphrase: the authority's, "" to leave
-    sealed records sealed; tool: the command that runs Zoneband."""
+    sealed records sealed; tool: the command that runs Zoneband; ledger: a database's URL, "" for
+    the ledger that is in `data`, whatever the environment says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env.pop(VARIABLE, None)
+    if ledger:
+        env[VARIABLE] = ledger
     if passphrase:
         env["ZONEBAND_PASSPHRASE"] = passphrase
     with (data / "server.log").open("w") as out:

@@ -13,7 +13,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, Engine, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import OperationalError
 
 from zoneband import durable, seal
@@ -21,6 +20,7 @@ from zoneband.i18n import _
 from zoneband.seal import Kind
 from zoneband.server import facts as checked
 from zoneband.server import ledger
+from zoneband.server.database import is_gone, upsert
 
 # What became of a record.
 KEPT = "kept"  # its key is not in memory yet
@@ -67,7 +67,9 @@ class SealedRecords:
             # One that cannot be worked in holds none of the others up.
             try:
                 opened += self._work(name) == OPENED
-            except Exception:
+            except Exception as error:
+                if is_gone(error):
+                    raise
                 _say.exception(_("Record %s could not be opened; it is kept."), name)
         return opened
 
@@ -91,16 +93,16 @@ class SealedRecords:
         if new:
             durable.write(path, lambda f: f.write(data), 0o600)
         table = ledger.sealed
-        row = upsert(table).values(
-            name=name,
-            station=station,
-            kind=int(kind),
-            key_number=number,
-            came_s=int(self._utc()),
-            state=KEPT,
-        )
+        row = {
+            "name": name,
+            "station": station,
+            "kind": int(kind),
+            "key_number": number,
+            "came_s": int(self._utc()),
+            "state": KEPT,
+        }
         with self._engine.begin() as db:
-            db.execute(row.on_conflict_do_nothing())
+            db.execute(upsert(db, table).values(row).on_conflict_do_nothing())
             state = db.execute(select(table.c.state).where(table.c.name == name)).scalar_one()
         if state == KEPT and number in self._keys:
             state = self._work(name)
@@ -140,17 +142,17 @@ class SealedRecords:
         return values["state"]
 
     def _note(self, name: str, facts: dict[str, Any]) -> None:
-        row = upsert(ledger.events).values(
-            name=name,
-            serial=checked.text(facts, "serial"),
-            number=checked.number(facts, "number"),
-            event=checked.text(facts, "event"),
-            utc_s=checked.number(facts, "utc_s"),
-            new_serial=checked.maybe(facts, "new_serial", checked.text),
-            new_number=checked.maybe(facts, "new_number", checked.number),
-        )
+        row = {
+            "name": name,
+            "serial": checked.text(facts, "serial"),
+            "number": checked.number(facts, "number"),
+            "event": checked.text(facts, "event"),
+            "utc_s": checked.number(facts, "utc_s"),
+            "new_serial": checked.maybe(facts, "new_serial", checked.text),
+            "new_number": checked.maybe(facts, "new_number", checked.number),
+        }
         with self._engine.begin() as db:
-            db.execute(row.on_conflict_do_nothing())
+            db.execute(upsert(db, ledger.events).values(row).on_conflict_do_nothing())
 
     def refused(self, db: Connection, serial: str) -> int:
         """How many enrolments contradicted the one that a serial has."""

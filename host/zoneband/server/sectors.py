@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import Batch, BatchHeader
 from zoneband.server import brought, ledger, parse, pieces, spans
 from zoneband.server.brought import Brought
+from zoneband.server.database import upsert
 from zoneband.server.opener import Opener
 from zoneband.server.parse import Placed
 from zoneband.server.pieces import Pieces
@@ -109,7 +109,7 @@ class Sectors:
                     fresh.append(placed)
             rows.append(_row(header, found, seen, row))
         if rows:
-            new = upsert(ledger.slots)
+            new = upsert(db, ledger.slots)
             names = [n for n in rows[0] if n not in ("serial", "log_id", "sector")]
             changed = {n: new.excluded[n] for n in names}
             keys = ["serial", "log_id", "sector"]
@@ -173,7 +173,7 @@ class Sectors:
                 row = {"serial": header.serial, "log_id": header.log_id, "reason": reason}
                 rows.append(row | {"first": first, "end": end})
         if rows:
-            db.execute(upsert(ledger.losses).on_conflict_do_nothing(), rows)
+            db.execute(upsert(db, ledger.losses).on_conflict_do_nothing(), rows)
 
     # --- receipts ---------------------------------------------------------------------------
 

@@ -1,35 +1,35 @@
 """What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
-import hashlib
-import hmac
 import logging
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import chains, groups, ledger, orders
+from zoneband.server import chains, database, groups, ledger, orders
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
+from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
+from zoneband.server.nonces import Nonces
 from zoneband.server.opener import Opener
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
+from zoneband.server.stations import Stations
 from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
@@ -73,6 +73,8 @@ class TracingServer:
         in memory waits for it."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
+        self._behind = False  # whether chains may be in the ledger that nobody has learnt
+        database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
         self._raw.mkdir(exist_ok=True)
         self._encounters = directory / "encounters"
@@ -85,6 +87,8 @@ class TracingServer:
         self._sectors = Sectors(self._raw)
         self._keys: dict[int, X25519PrivateKey] = {}
         self.groups = groups.Groups(self._engine, self._lock, utc)
+        self.stations = Stations(self._engine, self._lock, utc, self.groups)
+        self.nonces = Nonces(self._engine, self._lock, utc)
         self.orders = orders.Orders(self._engine, self._lock, utc)
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.rules = rules.load(directory / "rules")
@@ -102,38 +106,21 @@ class TracingServer:
         self.cases = Cases(self._engine, self._lock, utc, self.sealed.person, default)
         self.accounts = Accounts(self._engine, self._lock, utc)
         self.calls = Calls(self._engine, self._lock, utc)
-        self.code = _secret(directory / "registration-code", 8)
+        # What let stations in before they came with codes of their own.
+        (directory / "registration-code").unlink(missing_ok=True)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
-            self._identities.add(chains.every(db))
+            found = chains.every(db)
+        self._behind = False
+        self._identities.add(found)
 
-    # --- stations and bands -----------------------------------------------------------------
+    def _fall_behind(self) -> None:
+        self._behind = True
 
-    def add_station(self, name: str, group_names: Sequence[str] | None = None) -> str:
-        """A station's new token; an earlier one of the same name ends. group_names: the groups it
-        serves; None: those it served, or the group `default`. Raises groups.UnknownGroup."""
-        if group_names is not None or not self.groups.has(name):
-            self.groups.assign(name, group_names or [groups.DEFAULT])
-        token = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        row = upsert(ledger.stations).values(name=name, token_sha256=digest)
-        with self._lock, self._engine.begin() as db:
-            db.execute(
-                row.on_conflict_do_update(index_elements=["name"], set_={"token_sha256": digest})
-            )
-        return token
-
-    def station_of(self, token: str) -> str | None:
-        """The station that a token belongs to."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        with self._engine.connect() as db:
-            for row in db.execute(select(ledger.stations)).mappings():
-                if hmac.compare_digest(row["token_sha256"], digest):
-                    return row["name"]
-        return None
+    # --- bands ----------------------------------------------------------------------------------
 
     def enrol(self, enrolment: Enrolment) -> bool:
         """True when new, False when known already. Raises Conflict when its keys differ.
@@ -144,25 +131,27 @@ class TracingServer:
         with self._lock:
             with self._engine.begin() as db:
                 known = self._band(db, enrolment.serial)
-                if known is not None:
-                    if any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
-                        raise Conflict
-                    return False
-                if chains.known(db, enrolment.base_key):
-                    raise Conflict  # two bands with one key could not be told apart
-                db.execute(insert(ledger.bands).values(**values))
-                if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
-                    # Made at a station that had not heard of the newest key.
-                    groups.order_newest(
-                        db, enrolment.serial, enrolment.group_number, int(self._utc())
-                    )
-                band_id = db.execute(
-                    select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
-                ).scalar_one()
-                chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
-            self._learn_chains()
+                if known is None:
+                    self._enrol_new(db, enrolment)
+                elif any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
+                    raise Conflict
+            if known is None or self._behind:
+                self._learn_chains()
+            # Those of a known one too: the ledger may have been lost before it came to them.
             self._work_waiting(enrolment.serial)
-        return True
+        return known is None
+
+    def _enrol_new(self, db: Connection, enrolment: Enrolment) -> None:
+        if chains.known(db, enrolment.base_key):
+            raise Conflict  # two bands with one key could not be told apart
+        db.execute(insert(ledger.bands).values(**vars(enrolment)))
+        if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
+            # Made at a station that had not heard of the newest key.
+            groups.order_newest(db, enrolment.serial, enrolment.group_number, int(self._utc()))
+        band_id = db.execute(
+            select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
+        ).scalar_one()
+        chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
         # An opened enrolment.
@@ -253,6 +242,8 @@ class TracingServer:
         parsed = batches.unpack(data)
         header = parsed.header
         with self._lock:
+            if self._behind:
+                self._learn_chains()
             path = self._raw / name
             new = not path.exists()
             if new:
@@ -263,7 +254,7 @@ class TracingServer:
             ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
                 db.execute(
-                    upsert(ledger.batches)
+                    upsert(db, ledger.batches)
                     .values(
                         name=name,
                         station=station,
@@ -287,6 +278,8 @@ class TracingServer:
                     count, rekeyed, ingested = self._ingest(db, name, station, band, parsed)
                 if band is not None and ingested:
                     made = self._receipt(db, band, header.log_id, header.receipted, station)
+                nonces = self.nonces.write(db)
+            self.nonces.written(nonces)
             if rekeyed:
                 self._learn_chains()
             self._sweep()
@@ -337,7 +330,9 @@ class TracingServer:
             # One that cannot be worked in holds none of the others up.
             try:
                 self._work_in(row.name, row.station, row.serial)
-            except Exception:
+            except Exception as error:
+                if database.is_gone(error):
+                    raise
                 _say.exception(_("Batch %s could not be worked in; it is kept."), row.name)
 
     def _work_in(self, name: str, station: str, serial: str) -> None:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fontpkg_be_vietnam_pro import ROOT
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
@@ -105,7 +105,8 @@ def _add_errors(pages: FastAPI) -> None:
         return message(request, error.status_code, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(RequestValidationError)
-    async def unreadable(request: Request, _error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @pages.exception_handler(DataError)
+    async def unreadable(request: Request, _error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
         return message(request, 400, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(OperationalError)

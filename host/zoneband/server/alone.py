@@ -1,0 +1,33 @@
+"""One server on a data directory: two would merge and sweep each other's segments away."""
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoneband.errors import UserError
+from zoneband.i18n import _
+
+
+@contextmanager
+def alone(directory: Path) -> Generator[None]:
+    """Hold a server's directory; the kernel frees it however the process ends. Raises UserError
+    while another process holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            raise UserError(
+                _("A tracing server runs on {path} already (process {process}).").format(
+                    path=directory, process=holder
+                )
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
