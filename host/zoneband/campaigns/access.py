@@ -85,7 +85,9 @@ def endpoints(site: Site) -> list[str]:
         if isinstance(mount, Mount):
             for route in mount.routes:
                 if isinstance(route, APIRoute):
-                    found += [f"{method} {mount.path}{route.path}" for method in route.methods]
+                    found += [
+                        f"{method} {mount.path}{route.path}" for method in route.methods or ()
+                    ]
     return sorted(set(found) - set(PUBLIC))
 
 

@@ -139,7 +139,7 @@ def why(error: Exception) -> str:
         return str(error.more.get("reason", error.status))
     if isinstance(error, Refused):
         return error.code
-    words = {
+    words: dict[type[Exception], str] = {
         LogInFirst: "session",
         NoRole: "role",
         NoCase: "no_case",
