@@ -272,6 +272,19 @@ def test_the_page_of_health_staff_gives_a_code_and_the_tracers_takes_it(staff: S
     assert (done.status_code, done.headers["location"]) == (303, "/tracer/cases/1?said=declared")
 
 
+def test_a_band_is_traced_only_for_a_case(staff: Staff) -> None:
+    paths = {serial: f"/v1/traces/{serial}?{DAY}" for serial in (A, B)}
+    assert "is a case" in said(staff.as_(TRACER, "GET", paths[A]))
+    declare(staff, TRACER, give(staff))
+    assert staff.as_(TRACER, "GET", paths[A]).status_code == 200
+    answer = staff.as_(TRACER, "GET", paths[B])
+    assert "is a case" in said(answer) and "Lan" not in answer.text
+    staff.as_(TRACER, "POST", "/v1/cases/1/withdraw", json={"reason": "wrong band"})
+    assert staff.as_(TRACER, "GET", paths[A]).status_code == 409
+    # Whoever is at the server's own computer has all its data anyway; the audit log tells.
+    assert staff.ask("GET", paths[A]).status_code == 200
+
+
 # --- two persons -------------------------------------------------------------------------------
 
 

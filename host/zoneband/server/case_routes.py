@@ -136,15 +136,15 @@ def add_routes(app: FastAPI, server: TracingServer) -> None:
         that says so."""
         return case_traces.contacts(server, number, rules, degrees)
 
-    @app.get("/v1/traces/{serial}", dependencies=for_accounts)
+    @app.get("/v1/traces/{serial}")
     def trace(  # pyright: ignore[reportUnusedFunction]
-        serial: str, begin: Begin, end: End, rules: str = DEFAULT, degrees: Degrees = 1
+        serial: str, begin: Begin, end: End, who: Who, rules: str = DEFAULT, degrees: Degrees = 1
     ) -> dict[str, Any]:
         """Every contact of a band from one moment to another by a rule set, whom to call first,
         with its windows of 5 minutes and the records of either side; with degrees=2 or 3 also whom
         those met. Days are Vietnam's, both included; ISO times need an offset. Times in the answer
-        are UTC seconds."""
-        server.cases.check_band(serial)
+        are UTC seconds. 409 for an account when no wearer of the band is a case."""
+        server.cases.check_band(serial, who.account)
         return server.tracing.trace(serial, *span(begin, end), rules, degrees)
 
     @app.get("/v1/venues/{serial}/visits", dependencies=for_accounts)

@@ -140,15 +140,21 @@ class Cases:
         if self.two_persons and case["confirmed_by"] is None:
             raise Refused("unconfirmed", number=case["number"])
 
-    def check_band(self, serial: str) -> None:
-        """Whether a band may be traced without naming a case: with two persons, one of its wearers
-        must be a confirmed case. Raises Refused."""
+    def check_band(self, serial: str, by: str) -> None:
+        """Whether an account may trace a band without naming a case: one of its wearers must be
+        one, or codes would be for nothing; on the server's own computer only where two persons are
+        asked for, and then a confirmed one. Raises Refused."""
+        if by == OPERATOR and not self.two_persons:
+            return
         table = ledger.cases
         of = select(table.c.id).where(table.c.serial == serial, table.c.state != WITHDRAWN)
+        if self.two_persons:
+            of = of.where(table.c.confirmed_by.is_not(None))
         with self._engine.connect() as db:
-            known = db.execute(of.where(table.c.confirmed_by.is_not(None)).limit(1)).first()
-        if self.two_persons and known is None:
-            raise Refused("no_confirmed_case", serial=serial)
+            known = db.execute(of.limit(1)).first()
+        if known is None:
+            code = "no_confirmed_case" if self.two_persons else "no_case_of"
+            raise Refused(code, serial=serial)
 
     def close(self, number: int, reason: str) -> dict[str, Any]:
         """End a case that is over: the wearer is well again, or died. It can still be traced.

@@ -114,6 +114,9 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
         "Case {number} waits for a second person: health staff confirm it by zoneband case confirm "
         "{number}."
     ).format(number=v["number"]),
+    "no_case_of": lambda v: _(
+        "No wearer of {serial} is a case: a band is traced only for one."
+    ).format(serial=v["serial"]),
     "no_confirmed_case": lambda v: _(
         "No wearer of {serial} is a confirmed case: a band is traced only for one."
     ).format(serial=v["serial"]),
