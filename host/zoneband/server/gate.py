@@ -107,7 +107,7 @@ class Gate:
     def _api(self, request: Request) -> Asker:
         kind, _space, token = request.headers.get("authorization", "").partition(" ")
         if kind != "Bearer" or not token:
-            raise Problem(401, "a token is needed", reason="token")
+            raise Problem(401, "a token is needed")
         if hmac.compare_digest(token.encode(), self._operator_token.encode()):
             return Asker(OPERATOR, frozenset(ROLES))
         session = self._accounts.session(token)
