@@ -45,7 +45,7 @@ def add_routes(app: FastAPI, server: TracingServer) -> None:
     def end(  # pyright: ignore[reportUnusedFunction]
         _: Annotated[Asker, Depends(asker)], authorization: Annotated[str, Header()] = ""
     ) -> Response:
-        """Log out."""
+        """Log out: the token that is sent opens nothing any more."""
         server.accounts.end(authorization.removeprefix("Bearer "))
         return Response(status_code=204)
 
