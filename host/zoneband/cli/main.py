@@ -31,6 +31,7 @@ def _about() -> dict[str, str]:
         "label": _("Print the labels of bands."),
         "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
+        "retention": _("Drop what is older than 21 days from the tracing server."),
         "case": _("Cases: declare, list, end them."),
         "order": _("Order a band to do something at its next dock."),
         "group": _("Groups of bands, and their keys."),

@@ -89,6 +89,7 @@ def _serve(
     import uvicorn
 
     from zoneband.server.app import make_app
+    from zoneband.server.upkeep import Upkeep
 
     directory = where / "server"
     private = _unlock(where, passphrase_file)
@@ -104,11 +105,12 @@ def _serve(
             "Locked: enrolments, persons and logs are kept sealed until the passphrase is given."
         )
         print(text, flush=True)
-    uvicorn.run(
-        application,
-        host=host,
-        port=port,
-        log_level="warning",
-        ssl_certfile=str(tls_cert) if tls_cert else None,
-        ssl_keyfile=str(tls_key) if tls_key else None,
-    )
+    with Upkeep(application.state.server).running():
+        uvicorn.run(
+            application,
+            host=host,
+            port=port,
+            log_level="warning",
+            ssl_certfile=str(tls_cert) if tls_cert else None,
+            ssl_keyfile=str(tls_key) if tls_key else None,
+        )

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, database, order_routes, sealed
+from zoneband.server import case_routes, database, order_routes, sealed, upkeep_routes
 from zoneband.server.limits import Limits
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
@@ -70,6 +70,7 @@ def make_app(
         server.unlock(private_keys)
     door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
     app = FastAPI(title="Zoneband tracing server", version=__version__)
+    app.state.server = server
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -108,6 +109,10 @@ def make_app(
     def tracer(value: Token) -> None:
         if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
             raise Problem(403, "only tracers may ask this")
+
+    def operator(value: Token) -> None:
+        if not hmac.compare_digest(value.encode(), server.operator_token.encode()):
+            raise Problem(403, "only whoever runs the server may do this")
 
     @app.get("/healthz")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -182,7 +187,8 @@ def make_app(
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
         because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
-        507 when the disk is full: nothing was changed. The answer's orders are those that the band
+        records_refused: encounters that are not kept, since their days were dropped or they were
+        erased; dropped: so was the whole batch. 507 when the disk is full: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
         what came was altered or missing there, null when nothing is to be mended."""
         data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
@@ -194,9 +200,11 @@ def make_app(
         serial = batch.unpack(data).header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
+        refused, dropped = await run_in_threadpool(server.refused, sha256)
+        body |= {"records_refused": refused, "dropped": dropped}
         body["resend"] = await run_in_threadpool(server.resend, sha256, name)
         body["orders"] = [order.hex() for order in waiting]
-        return JSONResponse(body, (201 if new else 200) if receipt else 202)
+        return JSONResponse(body, (201 if new else 200) if receipt or dropped else 202)
 
     @app.get("/v1/bands")
     def bands(_: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
@@ -229,5 +237,6 @@ def make_app(
 
     order_routes.add_routes(app, server, station, tracer)
     case_routes.add_routes(app, server, tracer)
+    upkeep_routes.add_routes(app, server, operator)
     add_pages(app, server, utc)
     return app

@@ -130,6 +130,9 @@ batches = Table(
     Column("end", BigInteger, nullable=False),
     Column("came_s", BigInteger, nullable=False),
     Column("ingested", Boolean, nullable=False),
+    # Its encounters that were not kept: of dropped days, or of whoever was erased.
+    Column("refused", Integer, nullable=False, default=0),
+    Column("dropped_s", BigInteger),  # when its slots were dropped; NULL: they are kept
 )
 slots = Table(
     "slots",
@@ -153,6 +156,7 @@ slots = Table(
     Column("foreign", Integer, nullable=False),
     Column("sealed", Boolean, nullable=False),  # a slot of format 1 was proved
     Column("chosen", LargeBinary),  # the proved slots, where batches do not agree on the sector
+    Column("gone", LargeBinary, nullable=False, default=bytes(16)),  # mask: dropped or erased
 )
 pieces = Table(
     "pieces",
@@ -186,6 +190,29 @@ resends = Table(
     Column("log_id", BigInteger, primary_key=True),
     Column("cursor", BigInteger, primary_key=True),
     Column("name", String, primary_key=True),  # of the batch
+)
+strips = Table(
+    "strips",
+    meta,
+    # Batches from whose files slots that are gone must still be cut.
+    Column("name", String, primary_key=True),
+)
+kept_receipts = Table(
+    "kept_receipts",
+    meta,
+    # Receipts over slots that are gone: they cannot be made again.
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("upto", BigInteger, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+)
+retention = Table(
+    "retention",
+    meta,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("first_day", Integer, nullable=False),  # UTC day since 1970: days before are dropped
+    Column("ran_s", BigInteger, nullable=False),
 )
 key_halves = Table(
     "key_halves",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from zoneband import durable, seal
@@ -27,6 +27,7 @@ KEPT = "kept"  # its key is not in memory yet
 OPENED = "opened"
 CONFLICT = "conflict"  # an enrolment that contradicts one that is known
 UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
+DROPPED = "dropped"  # its time is over: only its name is kept, so that it does not come back
 
 _REPLACED = 16  # bands one after another that a person is followed through
 
@@ -88,11 +89,15 @@ class SealedRecords:
 
         Raises ValueError for bytes that are no sealed record."""
         kind, number = seal.read_head(data)
+        table = ledger.sealed
+        with self._engine.connect() as db:
+            gone = db.execute(select(table.c.state).where(table.c.name == name)).scalar()
+        if gone == DROPPED:
+            return False, gone
         path = self._files / name
         new = not path.exists()
         if new:
             durable.write(path, lambda f: f.write(data), 0o600)
-        table = ledger.sealed
         row = {
             "name": name,
             "station": station,
@@ -153,6 +158,29 @@ class SealedRecords:
         }
         with self._engine.begin() as db:
             db.execute(upsert(db, ledger.events).values(row).on_conflict_do_nothing())
+
+    def drop(self, db: Connection, hand_outs: Iterable[tuple[str, int]]) -> int:
+        """Forget all that is known of hand-outs (serial, number): persons, and what became of the
+        band. How many records; `sweep` then removes their files."""
+        table, events = ledger.sealed, ledger.events
+        nothing = {"state": DROPPED, "serial": None, "number": None, "station": ""}
+        count = 0
+        for serial, number in hand_outs:
+            mine = (table.c.serial == serial) & (table.c.number == number)
+            count += db.execute(update(table).where(mine).values(**nothing)).rowcount
+            of = (events.c.serial == serial) & (events.c.number == number)
+            db.execute(delete(events).where(of))
+        return count
+
+    def sweep(self) -> int:
+        """Remove the files of records that were dropped; how many."""
+        with self._engine.connect() as db:
+            found = select(ledger.sealed.c.name).where(ledger.sealed.c.state == DROPPED)
+            dropped = set(db.execute(found).scalars())
+        there = [path for path in self._files.iterdir() if path.name in dropped]
+        for path in there:
+            path.unlink()
+        return len(there)
 
     def refused(self, db: Connection, serial: str) -> int:
         """How many enrolments contradicted the one that a serial has."""
