@@ -257,15 +257,10 @@ class Spool(StationDb):
         limit_s = retention.first_s(utc_s)
         old = (limit_s,)
         with self._change() as db:
-            db.execute(
-                "UPDATE batches SET data=X'' WHERE created_s<? AND sent_s IS NOT NULL AND data<>X''",
-                old,
-            )
+            for table in ("batches", "sealed"):
+                sent = "created_s<? AND sent_s IS NOT NULL AND data<>X''"
+                db.execute(f"UPDATE {table} SET data=X'' WHERE {sent}", old)
             lost = db.execute("DELETE FROM batches WHERE created_s<? AND sent_s IS NULL", old)
-            db.execute(
-                "UPDATE sealed SET data=X'' WHERE created_s<? AND sent_s IS NOT NULL AND data<>X''",
-                old,
-            )
             db.execute("DELETE FROM receipts WHERE delivered_s<?", old)
         return lost.rowcount
 

@@ -206,6 +206,7 @@ class _Orders:
         self._groups = groups
         self._station = station
         self._new: dict[str, dict[int, bytes]] = {}
+        self.ask_back: set[str] = set()  # serials
 
     def came(self, serial: str, body: dict[str, Any]) -> None:
         """Orders in an answer. Raises ValueError, TypeError, KeyError for what are none."""
@@ -213,6 +214,8 @@ class _Orders:
         known = set(self._spool.orders(serial))
         new = {order_wire.number_of(order): order for order in given if order not in known}
         self._new.setdefault(serial, {}).update(new)
+        if body.get("ask_back") is True:
+            self.ask_back.add(serial)
 
     def settle(self, http: httpx2.Client, needed: bool) -> None:
         """Ask for the group keys if they are needed or old, and keep the orders. What the server
@@ -273,6 +276,10 @@ class Uploader:
                 "This computer's clock is {hours} hours away from the server's. Set it: "
                 "sudo timedatectl set-ntp true"
             ).format(hours=round(abs(signed.ahead_s) / 3600))
+        if orders.ask_back:
+            done.note = _("Take back, as their wearers ask: {bands}").format(
+                bands=", ".join(sorted(orders.ask_back))
+            )
         self._expire(done)
         done.waiting = self._spool.counts()[0]
         return done

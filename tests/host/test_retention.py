@@ -1,66 +1,44 @@
 """Nothing that tells of a meeting is kept for more than 21 days, on the server and at stations."""
 
-import hashlib
 import json
-import os
-import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import select
 
-from bandbook import DAY, NOON, A, B, BandBook, C, id_of, key
+from bandbook import DAY, NOON, A, B, BandBook, C, id_of
+from kept import (
+    files,
+    held,
+    ids_in,
+    killed,
+    operator,
+    put,
+    rows,
+    server_of,
+    whole_log_receipt,
+    zoneband,
+)
 from office import D, Office
 from stationed import settings
-from support import ROOT
 from zoneband import batch as batches
-from zoneband import durable, retention
+from zoneband import retention
 from zoneband import station as stations
 from zoneband.inventory import Inventory
-from zoneband.server import ledger, store
+from zoneband.server import ledger
 from zoneband.server.alone import alone
 from zoneband.server.process import running
 from zoneband.server.tracing_server import TracingServer
 from zoneband.server.upkeep import Upkeep
 from zoneband.spool import Receipt, Spool
 from zoneband.upload import Uploader
-from zoneband.wire import receipt, records
+from zoneband.wire import records
 
 DAY_S = 86_400
-
-
-def server_of(office: Office) -> TracingServer:
-    return office.http.app.state.server  # type: ignore[attr-defined]
-
-
-def rows(path: Path) -> set[tuple[int, int, int]]:
-    """Every encounter in every file there is: (observer, contact, start_s)."""
-    found: set[tuple[int, int, int]] = set()
-    for file in (path / "encounters").glob("day=*/*.parquet"):
-        part = store.read(path / "encounters", str(file.relative_to(path / "encounters")))
-        found |= set(zip(*(part[n].tolist() for n in ("observer", "contact", "start_s"))))
-    return found
-
-
-def files(path: Path) -> set[str]:
-    """Everything in the server's directory but the ledger's own files and caches."""
-    kept = ("encounters", "batches", "sealed")
-    return {str(f.relative_to(path)) for d in kept for f in (path / d).rglob("*") if f.is_file()}
-
-
-def held(path: Path) -> bytes:
-    """All bytes of the directory."""
-    return b"".join(f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file())
-
-
-def put(office: Office, data: bytes) -> Any:
-    path = f"/v1/stations/st/batches/{batches.name(data)}"
-    return office.http.put(path, content=data, auth=office.station)
 
 
 @pytest.fixture
@@ -110,7 +88,7 @@ def old_ids(chunks: Iterable[tuple[int, bytes]]) -> list[bytes]:
 def test_what_was_dropped_comes_back_with_no_batch(office: Office) -> None:
     place = office.path / "server"
     old = office.book(B).batch()
-    office.now = (DAY + 22) * DAY_S
+    office.now = (DAY + 23) * DAY_S
     server_of(office).retention.run()
     before = files(place), rows(place)
     answer = put(office, old)
@@ -123,12 +101,6 @@ def test_what_was_dropped_comes_back_with_no_batch(office: Office) -> None:
     assert rows(place) == before[1]
     assert all(one not in held(place) for one in ids_in(old))
     assert len(files(place) - before[0]) == 1  # the other batch, without those slots
-
-
-def ids_in(data: bytes) -> set[bytes]:
-    slots = b"".join(part for _cursor, part in batches.unpack(data).chunks)
-    every = [slots[n : n + 32] for n in range(0, len(slots), 32)]
-    return {slot[1:13] for slot in every if slot[0] == records.ENCOUNTER}
 
 
 def test_a_batch_of_a_dropped_day_is_taken_receipted_and_says_so(office: Office) -> None:
@@ -156,61 +128,9 @@ def test_a_batch_of_a_dropped_day_is_taken_receipted_and_says_so(office: Office)
     assert cut == {id_of(A, NOON), id_of(A, NOON + 900)}  # 25 minutes, the IDs of two slots
 
 
-def whole_log_receipt(book: BandBook, made: dict[str, Any]) -> bool:
-    buf = bytearray(32 * book.log.head)
-    cursor = 0
-    while cursor < book.log.head:
-        part = bytearray(32 * (book.log.head - cursor))
-        cursor_to = cursor + book.log.read(cursor, part)
-        buf[cursor * 32 : cursor_to * 32] = part[: (cursor_to - cursor) * 32]
-        cursor = cursor_to
-    digest = hashlib.sha256(buf).digest()
-    mac = receipt.mac(key(book.serial + "r"), book.serial, book.log.log_id, 0, cursor, digest)
-    return (made["first"], made["upto"], made["mac"]) == (0, cursor, mac.hex())
-
-
-def killed(work: Callable[[], object], at: int) -> bool:
-    """Whether a process that does some work was killed before its step of a number: a statement, a
-    file written, or a file removed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            left = [at]
-
-            def step(*_words: Any) -> None:
-                left[0] -= 1
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            event.listen(Engine, "before_cursor_execute", step)
-            event.listen(Engine, "commit", step)
-            unlink, write = Path.unlink, durable.write
-
-            def removes(self: Path, missing_ok: bool = False) -> None:
-                step()
-                unlink(self, missing_ok)
-
-            def writes(*words: Any, **more: Any) -> None:
-                step()
-                write(*words, **more)
-
-            Path.unlink = removes  # type: ignore[method-assign]
-            durable.write = writes
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(office: Office) -> None:
     place = office.path / "server"
     now = (DAY + 22) * DAY_S
-
-    def run() -> None:
-        TracingServer(place, utc=lambda: now).retention.run()
 
     # Whole copies, so that each death finds everything still there.
     def copy(name: str) -> Path:
@@ -224,7 +144,7 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(office: Office) -
     deaths = 0
     while True:
         there = copy(f"killed-{step}")
-        if not killed(lambda: TracingServer(there, utc=lambda: now).retention.run(), step):
+        if not killed(lambda at=there: TracingServer(at, utc=lambda: now).retention.run(), step):
             break
         deaths += 1
         TracingServer(there, utc=lambda: now).retention.run()
@@ -233,6 +153,22 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(office: Office) -
         subprocess.run(["rm", "-rf", there], check=True)
         step += 3
     assert deaths >= 15
+
+
+def test_a_band_that_goes_on_in_an_old_sector_is_understood(office: Office) -> None:
+    """It was in a drawer for weeks: its log goes on behind slots of which nothing is kept."""
+    place, book = office.path / "server", office.book(B)
+    office.now = NOON + 60 * DAY_S
+    server_of(office).retention.run()
+    assert rows(place) == set()
+    assert {name.partition("/")[0] for name in files(place)} == {"sealed"}
+    receipted = book.log.head
+    book.met(A, office.now - 3600, 10, -66)
+    answer = put(office, book.batch(receipted)).json()
+    assert answer["records_new"] == 2 and answer["receipt"]["upto"] == book.log.head
+    assert len(rows(place)) == 2
+    assert not server_of(office).band_state(B)["logs"][0]["bad_slots"]
+    assert answer["resend"] is None
 
 
 def test_a_query_in_flight_keeps_its_files_until_it_has_its_answer(office: Office) -> None:
@@ -245,13 +181,20 @@ def test_a_query_in_flight_keeps_its_files_until_it_has_its_answer(office: Offic
     with server.tracing._readers.reading():
         thread = threading.Thread(target=server.retention.run)
         thread.start()
-        thread.join(1)
+        deadline = time.monotonic() + 60
+        while DAY in days_of(server) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        thread.join(0.5)
         # The ledger has forgotten; what the query's list names is still there.
-        with server._engine.connect() as db:
-            assert DAY not in set(db.execute(select(ledger.segments.c.day)).scalars())
+        assert DAY not in days_of(server)
         assert thread.is_alive() and old <= files(place)
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive() and not old & files(place)
+
+
+def days_of(server: TracingServer) -> set[int]:
+    with server._engine.connect() as db:
+        return set(db.execute(select(ledger.segments.c.day)).scalars())
 
 
 def test_persons_stay_while_they_wear_a_band_and_go_21_days_after(office: Office) -> None:
@@ -330,16 +273,6 @@ def test_a_running_server_drops_at_its_start_and_each_day_but_by_no_clock_that_j
     assert put(office, late.batch()).json()["records_refused"] == 0
 
 
-def zoneband(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zoneband", *words, "--data", str(data)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "host"), "ZONEBAND_LANG": "en"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def test_the_verb_works_beside_a_running_server_and_without_one(tmp_path: Path) -> None:
     nobody = zoneband(tmp_path, "retention", "run")
     assert nobody.returncode == 2 and "no tracing server" in nobody.stderr
@@ -357,8 +290,7 @@ def test_the_verb_works_beside_a_running_server_and_without_one(tmp_path: Path) 
 def test_only_whoever_runs_the_server_may_ask_for_it(office: Office) -> None:
     assert office.ask("POST", "/v1/retention").status_code == 403
     assert office.http.post("/v1/retention").status_code == 401
-    token = (office.path / "server" / "operator-token").read_text()
-    answer = office.http.post("/v1/retention", headers={"Authorization": f"Bearer {token}"})
+    answer = operator(office, "POST", "/v1/retention")
     assert answer.status_code == 200 and answer.json()["first_day"] > 0
 
 

@@ -32,6 +32,8 @@ def _about() -> dict[str, str]:
         "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
         "retention": _("Drop what is older than 21 days from the tracing server."),
+        "erase": _("Erase a person from the tracing server."),
+        "rights": _("What persons ask for by law, and by when they must have it."),
         "case": _("Cases: declare, list, end them."),
         "order": _("Order a band to do something at its next dock."),
         "group": _("Groups of bands, and their keys."),

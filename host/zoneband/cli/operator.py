@@ -1,6 +1,7 @@
 """The tracing server on this computer, for verbs of whoever runs it: asked over HTTP while it runs,
 opened here while it does not."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from zoneband.cli.options import data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.tracer import Tracer
+from zoneband.tracing import case_words
 
 if TYPE_CHECKING:
     # A station may have no part of the server installed.
     from zoneband.server.tracing_server import TracingServer
+
+ERASURES_VARIABLE = "ZONEBAND_ERASURES"
 
 
 def directory(data: Path | None) -> Path:
@@ -28,6 +32,13 @@ def directory(data: Path | None) -> Path:
     return found
 
 
+def erasures(data: Path) -> Path:
+    """Where the second copy of the list of erasures is: a folder that no backup of the server's
+    directory holds, $ZONEBAND_ERASURES or one beside it."""
+    given = os.environ.get(ERASURES_VARIABLE)
+    return Path(given) if given else data / "erasures"
+
+
 def ask(
     data: Path | None,
     url: str | None,
@@ -39,12 +50,22 @@ def ask(
     """JSON of a route of the running server, or what `here` makes of a server that is not running.
     url: where the running one listens, unless that is the usual place."""
     from zoneband.server.alone import Running, alone
+    from zoneband.server.ledger import Unknown
+    from zoneband.server.refused import Refused
     from zoneband.server.tracing_server import TracingServer
 
     there = directory(data)
     try:
         with alone(there):
-            return here(TracingServer(there))
+            try:
+                return here(TracingServer(there, erasures=erasures(there.parent)))
+            except Unknown as error:
+                text = _("The server knows no such band.")
+                raise UserError(text, ExitCode.NOTHING) from error
+            except Refused as error:
+                words = case_words.refusal(error.code, error.values) or error.code
+                code = ExitCode.USAGE if error.wrong else ExitCode.REFUSED
+                raise UserError(words, code) from error
     except Running:
         token = (there / "operator-token").read_text(encoding="ascii").strip()
         return Tracer(data_dir(data), url, token).ask(method, path, **values)

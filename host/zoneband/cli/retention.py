@@ -30,7 +30,7 @@ def run(server: Server = None, data: Data = None, as_json: Json = False) -> None
     first = datetime.fromtimestamp(done["first_day"] * retention.DAY_S, UTC)
     print(
         _(
-            "Everything from {day} on is kept. Dropped: {encounters} encounters, {batches} batches, "
-            "{persons} records of persons, {marks} marks."
+            "Everything from {day} on is kept. Dropped: {encounters} encounters, {batches} "
+            "batches, {persons} records of persons, {marks} marks."
         ).format(day=f"{first:%d/%m/%Y}", **done)
     )

@@ -8,7 +8,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from zoneband import authority
-from zoneband.cli import passphrases
+from zoneband.cli import operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -94,7 +94,11 @@ def _serve(
     directory = where / "server"
     private = _unlock(where, passphrase_file)
     application = make_app(
-        directory, public_keys=authority.public_keys(where), private_keys=private, limits=limits
+        directory,
+        public_keys=authority.public_keys(where),
+        private_keys=private,
+        limits=limits,
+        erasures=operator.erasures(where),
     )
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)

@@ -16,7 +16,14 @@ from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, database, order_routes, sealed, upkeep_routes
+from zoneband.server import (
+    case_routes,
+    database,
+    order_routes,
+    rights_routes,
+    sealed,
+    upkeep_routes,
+)
 from zoneband.server.limits import Limits
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
@@ -61,11 +68,13 @@ def make_app(
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
     limits: Limits | None = None,
+    erasures: Path | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
-    limits: of what stations may ask."""
-    server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
+    limits: of what stations may ask; erasures: as in TracingServer."""
+    numbers = [key.number for key in public_keys]
+    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures)
     if private_keys:
         server.unlock(private_keys)
     door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
@@ -187,10 +196,11 @@ def make_app(
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
         because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
-        records_refused: encounters that are not kept, since their days were dropped or they were
-        erased; dropped: so was the whole batch. 507 when the disk is full: nothing was changed. The answer's orders are those that the band
+        507 when the disk is full: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
-        what came was altered or missing there, null when nothing is to be mended."""
+        what came was altered or missing there, null when nothing is to be mended; records_refused:
+        encounters that are not kept, since their days were dropped or they were erased; dropped: so
+        was the whole batch; ask_back: its wearer has withdrawn consent."""
         data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
@@ -202,6 +212,7 @@ def make_app(
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
         refused, dropped = await run_in_threadpool(server.refused, sha256)
         body |= {"records_refused": refused, "dropped": dropped}
+        body["ask_back"] = await run_in_threadpool(server.rights.ask_back, serial)
         body["resend"] = await run_in_threadpool(server.resend, sha256, name)
         body["orders"] = [order.hex() for order in waiting]
         return JSONResponse(body, (201 if new else 200) if receipt or dropped else 202)
@@ -238,5 +249,6 @@ def make_app(
     order_routes.add_routes(app, server, station, tracer)
     case_routes.add_routes(app, server, tracer)
     upkeep_routes.add_routes(app, server, operator)
+    rights_routes.add_routes(app, server, operator)
     add_pages(app, server, utc)
     return app

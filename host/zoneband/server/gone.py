@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from zoneband import batch as batches
 from zoneband import durable
@@ -46,6 +55,19 @@ def places(columns: store.Columns, serials: Mapping[int, str]) -> dict[Log, dict
             sectors = found.setdefault(Log(serial, log_id), {})
             sectors[sector] = sectors.get(sector, 0) | 1 << slot
     return found
+
+
+def drop_rows(db: Connection, table: Table, which: ColumnElement[bool]) -> int:
+    """Delete rows of a table that say in which slot of which log they stood, and note these as
+    gone; how many."""
+    names = (table.c.serial, table.c.log_id, table.c.sector, table.c.slot)
+    found: dict[Log, dict[int, int]] = {}
+    for serial, log_id, sector, slot in db.execute(select(*names).where(which)):
+        sectors = found.setdefault(Log(serial, log_id), {})
+        sectors[sector] = sectors.get(sector, 0) | 1 << slot
+    for where, sectors in found.items():
+        mark(db, where, sectors)
+    return db.execute(delete(table).where(which)).rowcount
 
 
 def mark(db: Connection, where: Log, sectors: Mapping[int, int]) -> None:

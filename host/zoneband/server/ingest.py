@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from zoneband.batch import BatchHeader
-from zoneband.server import chains, gone, ledger, store, unwanted
+from zoneband.server import chains, erase_marks, gone, ledger, store, unwanted
 from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.parse import Placed
@@ -75,6 +75,7 @@ class Ingest:
             self._retime(db, band, mended, today, first)
             for table in (ledger.marks, ledger.key_halves):
                 _retime_rows(db, table, header.serial, mended)
+        erase_marks.again(db, header.serial)
         keys = chains.note(db, header, marks, lines)
         return (keys or bool(better)) and chains.settle(db, header.serial, band, today)
 
@@ -196,7 +197,7 @@ class Ingest:
             self._replace(db, row, part, self._identities.newest)
 
     def _replace(
-        self, db: Connection, row: Mapping[str, Any], part: store.Columns, tried: int
+        self, db: Connection, row: Mapping[Any, Any], part: store.Columns, tried: int
     ) -> None:
         # A segment by what is left of it, or changed in it.
         self._drop(db, [row["path"]])
@@ -230,6 +231,22 @@ class Ingest:
             columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
             _place(columns, lines)
             self._keep(db, columns, today)
+
+    def swap(self, db: Connection, row: Mapping[Any, Any], made: store.Rewritten) -> None:
+        """Let what is left of a segment (a row of ledger.segments) take its place."""
+        self._drop(db, [row["path"]])
+        if made.path is not None:
+            db.execute(
+                insert(ledger.segments).values(
+                    path=made.path,
+                    day=row["day"],
+                    rows=made.rows,
+                    level=row["level"],
+                    unresolved=made.unresolved,
+                    tried=row["tried"],
+                    loose=made.loose,
+                )
+            )
 
     def forget_unplaced(
         self, db: Connection, which: Callable[[store.Columns], npt.NDArray[np.bool_]]

@@ -214,6 +214,50 @@ retention = Table(
     Column("first_day", Integer, nullable=False),  # UTC day since 1970: days before are dropped
     Column("ran_s", BigInteger, nullable=False),
 )
+erasures = Table(
+    "erasures",
+    meta,
+    Column("id", String, primary_key=True),
+    Column("made_s", BigInteger, nullable=False),
+    Column("entry", String, nullable=False),  # JSON, as zoneband.server.erasures writes it
+    Column("counts", String),  # JSON: how much was erased, by kind
+    Column("done_s", BigInteger),
+)
+erased_spans = Table(
+    "erased_spans",
+    meta,
+    # What of a band nobody may bring again.
+    Column("id", Integer, primary_key=True),
+    Column("erasure", String, nullable=False, index=True),  # erasures.id
+    Column("serial", String, nullable=False, index=True),
+    Column("from_s", BigInteger, nullable=False),
+    # NULL: until the band is handed to somebody else than by the hand-out of this number.
+    Column("to_s", BigInteger),
+    Column("number", BigInteger),
+)
+erased_people = Table(
+    "erased_people",
+    meta,
+    # Hand-outs of whose persons no record is kept.
+    Column("serial", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+)
+rights = Table(
+    "rights",
+    meta,
+    # What wearers asked for by law; kept for good: it proves that they gave consent, and had
+    # what they asked for. Times are UTC.
+    Column("id", Integer, primary_key=True),
+    Column("kind", String, nullable=False),  # zoneband.server.rights.KINDS
+    Column("serial", String, nullable=False, index=True),
+    Column("number", BigInteger, nullable=False),  # of the hand-out; 0: not known
+    Column("came_s", BigInteger, nullable=False),
+    Column("answer_by_s", BigInteger, nullable=False),
+    Column("done_by_s", BigInteger, nullable=False),
+    Column("answered_s", BigInteger),
+    Column("done_s", BigInteger),
+    Column("erasure", String),  # erasures.id, of a deletion that is done
+)
 key_halves = Table(
     "key_halves",
     meta,

@@ -30,8 +30,9 @@ from sqlalchemy import (
 )
 
 from zoneband import retention
-from zoneband.server import cases, database, ledger, store, wearers
+from zoneband.server import cases, database, gone, ledger, store, wearers
 from zoneband.server.database import upsert
+from zoneband.server.gone import Cutter
 from zoneband.server.ingest import Ingest
 from zoneband.server.readers import Readers
 from zoneband.server.sealed import SealedRecords
@@ -70,6 +71,7 @@ class Retention:
         lock: AbstractContextManager[Any],
         utc: Callable[[], float],
         work: Ingest,
+        cutter: Cutter,
         sealed: SealedRecords,
         readers: Readers,
     ) -> None:
@@ -80,6 +82,7 @@ class Retention:
         self._lock = lock
         self._utc = utc
         self._work = work
+        self._cutter = cutter
         self._sealed = sealed
         self._readers = readers
 
@@ -94,15 +97,19 @@ class Retention:
         now_s = int(self._utc())
         with self._lock, self._engine.begin() as db:
             table = ledger.retention
-            day = max(retention.first_day(now_s), db.execute(select(table.c.first_day)).scalar() or 0)
+            day = max(
+                retention.first_day(now_s), db.execute(select(table.c.first_day)).scalar() or 0
+            )
             done = Dropped(day)
-            self._segments(db, done)
             self._batches(db, done, now_s)
+            self._segments(db, done)
             self._times(db, done)
             self._persons(db, done)
             row = upsert(db, table).values(id=1, first_day=day, ran_s=now_s)
             new = {"first_day": row.excluded.first_day, "ran_s": row.excluded.ran_s}
             db.execute(row.on_conflict_do_update(index_elements=["id"], set_=new))
+        with self._lock:
+            self._cutter.run()
         self.sweep()
         database.forget(self._engine)
         return done
@@ -131,8 +138,23 @@ class Retention:
     def _segments(self, db: Connection, done: Dropped) -> None:
         table = ledger.segments
         old = (table.c.day < done.first_day) & (table.c.day != UNPLACED_DAY)
-        done.encounters += sum(db.execute(select(table.c.rows).where(old)).scalars())
+        for row in db.execute(select(table.c.path, table.c.rows).where(old)).all():
+            done.encounters += row.rows
+            self._mark(db, row.path)
         db.execute(delete(table).where(old))
+
+    def _mark(self, db: Connection, path: str) -> None:
+        # A batch that came since may hold slots of a day that goes: a pull brings what a band has.
+        try:
+            part = store.places(self._encounters, path)
+        except store.Damaged:
+            return  # nobody can say which: they go with their batch
+        observers = np.unique(part["observer"]).tolist()
+        serials = {
+            row["id"]: row["serial"] for row in ledger.rows(db, ledger.bands.c.id, observers)
+        }
+        for where, sectors in gone.places(part, serials).items():
+            gone.mark(db, where, sectors)
 
     def _batches(self, db: Connection, done: Dropped, now_s: int) -> None:
         # Whatever a batch brought is older than itself. One that waited all the time for its band
@@ -157,11 +179,12 @@ class Retention:
         db.execute(delete(kept).where(~there))
 
     def _sectors(self, db: Connection) -> None:
-        # Sectors of which no batch is left: what they held is gone.
+        # Sectors of which no batch is left: their records are gone. Not so the header and key
+        # groups, which a band sends again with what it writes into the same sector.
         table = ledger.slots
         old = ~_brought(table.c.serial, table.c.log_id, table.c.sector)
-        changed = (table.c.gone != table.c.held) | table.c.chosen.is_not(None)
-        db.execute(update(table).where(old, changed).values(gone=table.c.held, chosen=None))
+        changed = (table.c.gone != table.c.seen) | table.c.chosen.is_not(None)
+        db.execute(update(table).where(old, changed).values(gone=table.c.seen, chosen=None))
 
     def _times(self, db: Connection, done: Dropped) -> None:
         limit_s = _begin_s(done)
@@ -173,8 +196,8 @@ class Retention:
         unplaced = marks.c.utc_s.is_(None) & ~_brought(
             marks.c.serial, marks.c.log_id, marks.c.sector
         )
-        old = delete(marks).where(placed | unplaced, ~issued, marks.c.kind != records.ORDER)
-        done.marks += _count(db.execute(old))
+        kept = issued | (marks.c.kind == records.ORDER)
+        done.marks += gone.drop_rows(db, marks, (placed | unplaced) & ~kept)
         done.swaps += _count(db.execute(delete(swaps).where(swaps.c.to_s < limit_s)))
 
     def _persons(self, db: Connection, done: Dropped) -> None:

@@ -29,6 +29,8 @@ CONFLICT = "conflict"  # an enrolment that contradicts one that is known
 UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
 DROPPED = "dropped"  # its time is over: only its name is kept, so that it does not come back
 
+_NOTHING = {"state": DROPPED, "serial": None, "number": None, "station": ""}
+
 _REPLACED = 16  # bands one after another that a person is followed through
 
 _say = logging.getLogger(__name__)
@@ -134,6 +136,8 @@ class SealedRecords:
                 self._enrol(facts)
             else:
                 values["number"] = checked.number(facts, "number")
+            if self._erased(values):
+                return self._drop_one(name)
             if kind == Kind.EVENT:
                 self._note(name, facts)
         except Conflict:
@@ -145,6 +149,20 @@ class SealedRecords:
         with self._engine.begin() as db:
             db.execute(update(ledger.sealed).where(ledger.sealed.c.name == name).values(**values))
         return values["state"]
+
+    def _erased(self, values: dict[str, Any]) -> bool:
+        # Whether a record is of a person who was erased: it came late, or once more.
+        table = ledger.erased_people
+        same = (table.c.serial == values["serial"]) & (table.c.number == values.get("number"))
+        with self._engine.connect() as db:
+            return db.execute(select(table.c.number).where(same)).first() is not None
+
+    def _drop_one(self, name: str) -> str:
+        same = ledger.sealed.c.name == name
+        with self._engine.begin() as db:
+            db.execute(update(ledger.sealed).where(same).values(**_NOTHING))
+        (self._files / name).unlink(missing_ok=True)
+        return DROPPED
 
     def _note(self, name: str, facts: dict[str, Any]) -> None:
         row = {
@@ -163,11 +181,10 @@ class SealedRecords:
         """Forget all that is known of hand-outs (serial, number): persons, and what became of the
         band. How many records; `sweep` then removes their files."""
         table, events = ledger.sealed, ledger.events
-        nothing = {"state": DROPPED, "serial": None, "number": None, "station": ""}
         count = 0
         for serial, number in hand_outs:
             mine = (table.c.serial == serial) & (table.c.number == number)
-            count += db.execute(update(table).where(mine).values(**nothing)).rowcount
+            count += db.execute(update(table).where(mine).values(**_NOTHING)).rowcount
             of = (events.c.serial == serial) & (events.c.number == number)
             db.execute(delete(events).where(of))
         return count

@@ -393,8 +393,7 @@ def _row(
     gone = spans.mask(before["gone"]) if before else 0
     # What is gone nobody can judge again, nor what it proved of the slots beside it.
     held, proved, settled = (
-        spans.mask(before[name]) if before and gone else 0
-        for name in ("held", "proved", "settled")
+        spans.mask(before[name]) if before and gone else 0 for name in ("held", "proved", "settled")
     )
     altered, foreign = found.altered & ~settled, found.foreign & ~settled
     return {
@@ -402,7 +401,7 @@ def _row(
         "log_id": header.log_id,
         "sector": found.number,
         "seen": spans.raw(seen),
-        "held": spans.raw(found.held | gone & held),
+        "held": spans.raw(found.held | held),
         "proved": spans.raw(found.proved | gone & proved),
         "settled": spans.raw(found.settled | settled),
         "wrong": spans.raw(altered | foreign | found.missing & ~settled),

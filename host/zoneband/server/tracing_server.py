@@ -1,5 +1,6 @@
 """What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
+import functools
 import logging
 import re
 import secrets
@@ -16,12 +17,14 @@ from sqlalchemy import Connection, insert, select, update
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import brought, chains, database, gone, groups, ledger, orders
+from zoneband.server import brought, chains, database, gone, groups, ledger, orders, working_days
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
 from zoneband.server.database import upsert
+from zoneband.server.erasing import Erasing
+from zoneband.server.erasures import Erasures
 from zoneband.server.gone import Cutter, Log
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
@@ -30,6 +33,7 @@ from zoneband.server.nonces import Nonces
 from zoneband.server.opener import Opener
 from zoneband.server.readers import Readers
 from zoneband.server.retention import Retention
+from zoneband.server.rights import Rights
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
 from zoneband.server.stations import Stations
@@ -71,9 +75,11 @@ class TracingServer:
         directory: Path,
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
+        erasures: Path | None = None,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
-        in memory waits for it."""
+        in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
+        is not in the backups of this directory; what is in it is erased again now."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
@@ -108,7 +114,14 @@ class TracingServer:
             readers,
         )
         self.retention = Retention(
-            self._engine, directory, self._lock, utc, self._work, self.sealed, readers
+            self._engine,
+            directory,
+            self._lock,
+            utc,
+            self._work,
+            self._cutter,
+            self.sealed,
+            readers,
         )
         self.swaps = Swaps(self._engine, self._lock, utc)
         default = self.rules[rules.DEFAULT]
@@ -120,6 +133,21 @@ class TracingServer:
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self.operator_token = _secret(directory / "operator-token", 32)
         self._learn_chains()
+        self.erasing = Erasing(
+            self._engine,
+            self._encounters,
+            self._lock,
+            utc,
+            self._work,
+            self.sealed,
+            self._cutter,
+            self.retention,
+            Erasures([directory, erasures] if erasures else [directory]),
+        )
+        self._cutter.run()  # what a kill left
+        self.erasing.catch_up()
+        days = functools.partial(working_days.load, directory)
+        self.rights = Rights(self._engine, self._lock, utc, days, self.erasing)
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, or_, select
 
 from zoneband.server import ledger
-from zoneband.server.people import HAND_OVER_S, HandOut, People
+from zoneband.server.moments import HAND_OVER_S
+from zoneband.server.people import HandOut, People
 from zoneband.wire import records
 
 # Nobody gets so many bands one after the other; a ring of forged events must end.
@@ -76,15 +77,16 @@ def ended_s(db: Connection, serial: str, number: int) -> int | None:
     stations' records tell; None while a band may be worn."""
     last = 0
     for band, hand_out in same_wearer(db, serial, number):
-        left = _gave_up_s(db, band, hand_out)
+        left = gave_up_s(db, band, hand_out)
         if left is None:
             return None
         last = max(last, left)
     return last
 
 
-def _gave_up_s(db: Connection, serial: str, number: int) -> int | None:
-    # When one band of a hand-out was returned, lost, or handed to somebody else.
+def gave_up_s(db: Connection, serial: str, number: int) -> int | None:
+    """When the band of a hand-out was returned, lost, or handed to somebody else; None while
+    nothing tells so."""
     table = ledger.events
     mine = (table.c.serial == serial) & (table.c.number == number)
     events = db.execute(select(table.c.event, table.c.utc_s).where(mine)).all()
