@@ -408,6 +408,28 @@ def test_a_query_in_flight_has_its_answer_before_the_files_go(office: Office) ->
     assert not thread.is_alive() and bands(server)[A] not in {r[0] for r in rows(place)}
 
 
+def test_it_is_the_same_with_either_database(place: Path) -> None:
+    office = Office(place.parent)
+    office.issue(A, NOON - DAY_S, 41, HOA)
+    office.book(A).met(B, NOON, 25, -66)
+    office.book(B).met(A, NOON, 25, -66)
+    office.book(B).met(C, NOON, 25, -66)
+    office.dock(A, B)
+    server, before = server_of(office), rows(place)
+    done = server.erasing.erase(A)
+    assert done["erased"]["encounters_own"] == done["erased"]["encounters_of_others"] == 5
+    assert rows(place) == without(before, bands(server)[A]) != set()
+    assert server.rights.add("deletion", B)["ask_back"]
+    assert server.rights.done(1)["erased"]["encounters_own"] == 5
+    assert [each["id"] for each in server.rights.every(all_=True)] == [1]
+    office.book(C).met(D, NOON, 25, -66)
+    office.dock(C)
+    office.now = NOON + 60 * DAY_S
+    dropped = server.retention.run()
+    assert dropped.encounters == 5 and dropped.batches == 3 and rows(place) == set()
+    assert not list((place / "batches").iterdir())
+
+
 # --- the list ------------------------------------------------------------------------------------
 
 

@@ -132,7 +132,7 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
     "span_backwards": lambda v: _("The span ends before it begins."),
     "erase_holder": lambda v: _(
         "{serial} had several wearers: say who is erased, by --holder, or which days, by --from "
-        "and --to. They are {holders}"
+        "and --until. They are {holders}"
     ).format(
         serial=v["serial"], holders=holders([{"name": None, **turn} for turn in v["holders"]])
     ),
