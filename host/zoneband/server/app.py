@@ -24,6 +24,7 @@ from zoneband.server.problem import answer as _problem
 from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing_server import TracingServer, Unknown
+from zoneband.server.watch import Watch
 
 _NEWCOMER_BYTES = 4096
 _WRONG_CODES = {
@@ -61,15 +62,18 @@ def make_app(
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
     limits: Limits | None = None,
+    metrics_token: str | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
-    limits: of what stations may ask."""
+    limits: of what stations may ask; metrics_token: opens /metrics, None: nothing does."""
     server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
     if private_keys:
         server.unlock(private_keys)
     door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
     app = FastAPI(title="Zoneband tracing server", version=__version__)
+    watch = Watch(server, directory, utc, metrics_token)
+    watch.add(app, utc)
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -108,12 +112,6 @@ def make_app(
     def tracer(value: Token) -> None:
         if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
             raise Problem(403, "only tracers may ask this")
-
-    @app.get("/healthz")
-    def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Whether the server is up, and whether it can open sealed records and logs."""
-        key = "locked" if server.sealed.locked() else "unlocked"
-        return {"status": "ok", "version": __version__, "authority": key}
 
     @app.post("/v1/stations", status_code=201)
     async def add_station(request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -191,7 +189,9 @@ def make_app(
         except ValueError as error:
             raise Problem(400, str(error)) from None
         await run_in_threadpool(server.nonces.settle, caller.mark)
-        serial = batch.unpack(data).header.serial
+        parsed = batch.unpack(data)
+        watch.metrics.took(parsed, count)
+        serial = parsed.header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
         body["resend"] = await run_in_threadpool(server.resend, sha256, name)
