@@ -31,6 +31,8 @@ def _about() -> dict[str, str]:
         "label": _("Print the labels of bands."),
         "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
+        "status": _("How the server or station on this computer is, and what needs doing."),
+        "systemd": _("The systemd units of server and station: print or install them."),
         "case": _("Cases: declare, list, end them."),
         "order": _("Order a band to do something at its next dock."),
         "group": _("Groups of bands, and their keys."),
