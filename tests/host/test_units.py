@@ -7,11 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
+import clocked
+from bandbook import DAY, NOON, A, B, BandBook, key
+from stationed import known, settings
 from support import ROOT
 from zoneband import units
 from zoneband.errors import UserError
+from zoneband.server.process import running
+from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.spool import Spool
+from zoneband.upload import Uploader
 
 WORST = 2.0  # `systemd-analyze security`: 0 is closed, 10 open; "OK" ends at 4.9
 
@@ -126,3 +134,42 @@ def test_wrong_words_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="/opt"):
         units.install("server", ["/home/an/zoneband"], [], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# What MemoryDenyWriteExecute= does, without systemd: PR_SET_MDWE (Linux 6.3), kept by all that
+# this process becomes.
+NO_NEW_CODE = """
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
+    sys.exit("PR_SET_MDWE is missing")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_the_server_takes_logs_and_traces_where_no_memory_may_become_code(tmp_path: Path) -> None:
+    tool = [sys.executable, "-c", NO_NEW_CODE, *clocked.tool(NOON + 86_400)]
+    tried = subprocess.run([*tool, "--version"], capture_output=True, text=True, cwd=ROOT / "host")
+    if "PR_SET_MDWE" in tried.stderr:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert tried.returncode == 0, tried.stderr
+    server = TracingServer(tmp_path / "server", utc=lambda: NOON)
+    for serial in (A, B):
+        keys = key(serial), bytes(32), key(serial + "r")
+        server.enrol(Enrolment(serial, "virtual", "band", DAY, *keys))
+    station = known(server, "st")
+    with running(tmp_path, tool=tool) as url:
+        spool = Spool(tmp_path / "station")
+        for serial, other in ((A, B), (B, A)):
+            book = BandBook(serial, tmp_path)
+            book.met(other, NOON, 25, -66)
+            spool.add(book.batch())
+        assert Uploader(tmp_path, spool, settings(url, key=station)).run().sent == 2
+        token = (tmp_path / "server" / "tracer-token").read_text()
+        told = httpx2.get(
+            f"{url}/v1/traces/{A}",
+            params={"from": "2026-11-03", "to": "2026-11-03"},
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+            timeout=60,
+        )
+    assert [contact["serial"] for contact in told.json()["contacts"]] == [B]
