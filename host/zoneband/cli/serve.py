@@ -12,8 +12,8 @@ from zoneband.cli import passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.server.alone import alone
-from zoneband.server.database import VARIABLE, read_url
+from zoneband.server.alone import alone, alone_on_ledger
+from zoneband.server.database import VARIABLE, read_url, telling
 from zoneband.server.limits import Limits
 from zoneband.server.moving import settle
 
@@ -74,7 +74,8 @@ def command(
     with alone(where / "server"):
         if ledger is not None and settle(where / "server", read_url(ledger)):
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
-        _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits)
+        with alone_on_ledger(where / "server"):
+            _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits)
 
 
 def _serve(
@@ -88,13 +89,17 @@ def _serve(
 ) -> None:
     import uvicorn
 
+    from zoneband.server import wholeness
     from zoneband.server.app import make_app
 
     directory = where / "server"
     private = _unlock(where, passphrase_file)
-    application = make_app(
-        directory, public_keys=authority.public_keys(where), private_keys=private, limits=limits
-    )
+    with telling(directory):
+        application = make_app(
+            directory, public_keys=authority.public_keys(where), private_keys=private, limits=limits
+        )
+        for line in wholeness.settle(application.state.server, directory):
+            print(line, flush=True)
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
     print(_("Tracers log in at {url}").format(url=f"{scheme}://{host}:{port}/tracer/"), flush=True)

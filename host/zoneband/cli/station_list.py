@@ -106,7 +106,7 @@ def _moment(utc_s: int | None) -> str:
 
 def _stations(data: Path | None) -> "Stations":
     directory = data_dir(data) / "server"
-    if not (directory / "ledger.sqlite").exists():
+    if not any((directory / name).exists() for name in ("ledger.sqlite", "ledger-url")):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=directory.parent

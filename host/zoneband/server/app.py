@@ -70,6 +70,7 @@ def make_app(
         server.unlock(private_keys)
     door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
     app = FastAPI(title="Zoneband tracing server", version=__version__)
+    app.state.server = server
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
