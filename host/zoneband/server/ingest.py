@@ -80,7 +80,7 @@ class Ingest:
             part = {name: values[days == day] for name, values in columns.items()}
             self._resolve(part, int(day), today)
             path = store.write(self._encounters, int(day), part)
-            self._note(db, path, int(day), part, 0)
+            self._note(db, path, int(day), part, 0, today)
             self._merge(db, int(day))
 
     def _resolve(self, part: store.Columns, day: int, today: int) -> None:
@@ -88,7 +88,15 @@ class Ingest:
         found, due = self._identities.find(part["rotating_id"][open_], day, today)
         part["contact"][open_], part["due_s"][open_] = found, due
 
-    def _note(self, db: Connection, path: str, day: int, part: store.Columns, level: int) -> None:
+    def _tried(self, day: int, today: int) -> int:
+        # The newest chain that the IDs of a day were held against: none while the server's clock
+        # is so far off that it does not look around that day. It may come right again.
+        near = day == UNPLACED_DAY or self._identities.covers(day, today)
+        return self._identities.newest if near else 0
+
+    def _note(
+        self, db: Connection, path: str, day: int, part: store.Columns, level: int, today: int
+    ) -> None:
         db.execute(
             insert(ledger.segments).values(
                 path=path,
@@ -96,7 +104,7 @@ class Ingest:
                 rows=len(part["start_s"]),
                 level=level,
                 unresolved=int((part["contact"] < 0).sum()),
-                tried=self._identities.newest,
+                tried=self._tried(day, today),
                 loose=int((part["clock"] < Quality.VOUCHED).sum()),
             )
         )
@@ -163,12 +171,12 @@ class Ingest:
                 db.execute(
                     update(table)
                     .where(table.c.path == row["path"])
-                    .values(tried=self._identities.newest)
+                    .values(tried=self._tried(row["day"], today))
                 )
                 continue
             path = store.write(self._encounters, row["day"], part)
             self._drop(db, [row["path"]])
-            self._note(db, path, row["day"], part, row["level"])
+            self._note(db, path, row["day"], part, row["level"], today)
 
     def _retime(
         self, db: Connection, band: int, lines: Mapping[int, Timeline], today: int, first: bool
@@ -194,7 +202,7 @@ class Ingest:
             self._drop(db, [row["path"]])
             if len(rest["start_s"]):
                 path = store.write(self._encounters, row["day"], rest)
-                self._note(db, path, row["day"], rest, row["level"])
+                self._note(db, path, row["day"], rest, row["level"], today)
         if moved:
             columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
             _place(columns, lines)
@@ -202,13 +210,15 @@ class Ingest:
 
     def sweep(self, db: Connection) -> None:
         """Remove segment files that the ledger does not name, of merges and of crashes, and did not
-        name at the sweep before either: a query may still read what was dropped since."""
+        name at the sweep before either: a query may still read what was dropped since. While one
+        that it names is not there nothing is removed: an old ledger may have been put back, and
+        the newer files then hold what it misses."""
         named = set(db.execute(select(ledger.segments.c.path)).scalars())
-        unnamed = {
-            path
-            for path in self._encounters.glob("day=*/*")
-            if str(path.relative_to(self._encounters)) not in named
-        }
+        there = {str(p.relative_to(self._encounters)): p for p in self._encounters.glob("day=*/*")}
+        unnamed = {path for name, path in there.items() if name not in named}
+        if named - there.keys():
+            self._unnamed = unnamed
+            return
         for path in unnamed & self._unnamed:
             path.unlink(missing_ok=True)
         self._unnamed = unnamed - self._unnamed

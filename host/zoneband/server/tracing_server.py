@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from zoneband import batch as batches
 from zoneband import durable, serials
@@ -76,9 +76,9 @@ class TracingServer:
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
         database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
-        self._raw.mkdir(exist_ok=True)
+        durable.folder(self._raw)
         self._encounters = directory / "encounters"
-        self._encounters.mkdir(exist_ok=True)
+        durable.folder(self._encounters)
         self._lock = threading.RLock()
         self._utc = utc
         self._swept = -_SWEEP_S
@@ -110,6 +110,11 @@ class TracingServer:
         (directory / "registration-code").unlink(missing_ok=True)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
+
+    @property
+    def engine(self) -> Engine:
+        """Its ledger."""
+        return self._engine
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
@@ -245,15 +250,12 @@ class TracingServer:
             if self._behind:
                 self._learn_chains()
             path = self._raw / name
-            new = not path.exists()
-            if new:
-                durable.write(path, lambda f: f.write(data))
             count = 0
             made = None
             starts = [cursor for cursor, _ in parsed.chunks]
             ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
-                db.execute(
+                add = (
                     upsert(db, ledger.batches)
                     .values(
                         name=name,
@@ -267,6 +269,11 @@ class TracingServer:
                     )
                     .on_conflict_do_nothing()
                 )
+                new = db.execute(add.returning(ledger.batches.c.name)).first() is not None
+                if new or not path.exists():
+                    # On the disk before the ledger names it. A file that is there and that no row
+                    # names is written again: its name may not be on the disk yet.
+                    durable.write(path, lambda f: f.write(data))
                 ingested = db.execute(
                     select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
                 ).scalar()
