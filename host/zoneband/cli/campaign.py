@@ -158,6 +158,13 @@ _add(
     _flood_passed,
 )
 _add(
+    "kill",
+    _("kill -9 of servers, uploaders and docks; power lost; full disks; clocks that jump."),
+    _("Rounds of one to three faults under load."),
+    500,
+    _trial("kill"),
+)
+_add(
     "demo",
     _("Many stories; each must be traced right."),
     _("How many stories."),
