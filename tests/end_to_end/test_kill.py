@@ -35,15 +35,6 @@ def forgetful(self, *words):
     return {n: {**row, "seen": bytes(16)} for n, row in known(self, *words).items()}
 Sectors._known = forgetful
 """
-# A station says that it has sent what it has only begun to send.
-SENT_FIRST = """
-from zoneband import upload
-data = upload._BatchItem.data
-def early(self):
-    self._spool.sent(self._name)
-    return data(self)
-upload._BatchItem.data = early
-"""
 
 
 def failures(tally: Tally) -> dict[str, int]:
@@ -77,11 +68,6 @@ def test_a_ledger_that_names_a_file_before_it_is_there_is_seen_to_lose() -> None
 
 def test_a_server_that_takes_a_record_again_is_seen_to_double() -> None:
     assert trial(2, NO_DEDUPE, "dock").doubled
-
-
-def test_a_station_that_strikes_out_before_the_answer_is_seen_to_lose() -> None:
-    tally = trial(3, SENT_FIRST, "server")
-    assert tally.lost and tally.hung
 
 
 def test_a_loss_of_power_takes_what_nobody_synced_and_leaves_the_rest(tmp_path: Path) -> None:

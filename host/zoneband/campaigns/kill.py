@@ -19,7 +19,9 @@ from zoneband.campaigns.site import STATIONS, Site
 from zoneband.campaigns.tally import Tally
 
 ROUNDS_PER_SITE = 25
-_LATEST_S = 0.4  # after the docks begin, a fault comes
+# A fault comes after so many batches more at the server, or after a while in which none came; and
+# then at any moment of a request.
+_BATCHES, _LATEST_S, _MOMENT_S = 12, 1.5, 0.03
 _FULL_S = 0.3
 _LARGEST = 200_000  # bytes that a file may have on a full disk
 _JUMPS_S = (-400 * 86400, -3 * 86400, -3600, 600, 49 * 3600, 30 * 86400, 400 * 86400)
@@ -83,7 +85,8 @@ def _one(tally: Tally, site: Site, only: str) -> None:
     for at in range(STATIONS):
         site.dock(at)
     for _fault in range(rng.choice((1, 1, 1, 2, 3))):
-        site.tend_for(rng.uniform(0, _LATEST_S))
+        site.tend_until_batches(rng.randrange(_BATCHES), _LATEST_S)
+        time.sleep(rng.uniform(0, _MOMENT_S))
         [kind] = rng.choices([*_FAULTS], [share for share, _ in _FAULTS.values()])
         kind = only or kind
         _FAULTS[kind][1](site)

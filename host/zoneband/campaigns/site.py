@@ -5,6 +5,7 @@ The server is `zoneband serve`, an uploader `zoneband upload`, each as staff run
 truth is what the bands acknowledged.
 """
 
+import os
 import random
 import socket
 import time
@@ -178,6 +179,15 @@ class Site:
         """`tend` for a while."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
+            self.tend()
+            time.sleep(0.005)
+
+    def tend_until_batches(self, more: int, seconds: float) -> None:
+        """`tend` until the server has so many batches more, for that long at most."""
+        folder = self._place / "batches"
+        wanted = len(os.listdir(folder)) + more
+        until = time.monotonic() + seconds
+        while len(os.listdir(folder)) < wanted and time.monotonic() < until:
             self.tend()
             time.sleep(0.005)
 
