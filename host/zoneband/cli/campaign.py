@@ -165,6 +165,13 @@ _add(
     _trial("kill"),
 )
 _add(
+    "api",
+    _("The server's interface against its own description, and uploads from nowhere."),
+    _("Rounds of a minute a target."),
+    15,
+    _trial("api"),
+)
+_add(
     "demo",
     _("Many stories; each must be traced right."),
     _("How many stories."),
