@@ -28,11 +28,16 @@ def later(path, fill, mode=0o644):
     threading.Timer(0.05, write, (path, fill, mode)).start()
 durable.write = later
 """
+# Of what was taken before, some is taken again. (All of it again is the same segment again, and the
+# ledger takes no segment twice.)
 NO_DEDUPE = """
+import os
 from zoneband.server.sectors import Sectors
 known = Sectors._known
+def forget(seen):
+    return bytes(one & other for one, other in zip(seen, os.urandom(16)))
 def forgetful(self, *words):
-    return {n: {**row, "seen": bytes(16)} for n, row in known(self, *words).items()}
+    return {n: {**row, "seen": forget(row["seen"])} for n, row in known(self, *words).items()}
 Sectors._known = forgetful
 """
 
