@@ -196,6 +196,7 @@ def postgres_ingest() -> dict[str, float]:
 
 
 _STATIONS, _PULL = 16, 240
+_MOST = 400  # batches of one station, more than it can send
 _MINUTE_S = 60.0
 # What stations do, in a process of their own: each sends its batches one after the other.
 _SENDERS = """
@@ -245,7 +246,6 @@ def stations_at_once() -> dict[str, float]:
 
     today = int(time.time()) // 86400
     rng = np.random.default_rng(7)
-    most = 400  # batches of one station
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         server = TracingServer(data / "server")
@@ -255,7 +255,7 @@ def stations_at_once() -> dict[str, float]:
             place = data / f"st{n}"
             place.mkdir()
             write_key(place / "key.pem", known(server, place.name))
-            for i in range(most):
+            for i in range(_MOST):
                 body = _pull(_STATIONS * i + n, keys, ids, today, rng)
                 (place / f"{i:04d}.batch").write_bytes(body)
         _authority(data)

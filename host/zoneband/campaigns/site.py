@@ -36,7 +36,7 @@ STATIONS, BANDS = 3, 6
 _PASSPHRASE = "correct horse battery staple"
 _GAP_S = 20  # between the starts of a band's encounters
 _STRANGERS = 0.05  # phones' share of the IDs, which are nobody's
-_START_S, _END_S = 30.0, 60.0
+_START_S, _END_S, _TURNS = 60.0, 60.0, 30
 Place = tuple[int, int, int]
 """Band, log id and cursor of a record."""
 Row = tuple[bytes, int, int, int, int, int, int]
@@ -206,26 +206,34 @@ class Site:
         never comes."""
         for clock in (self.server_clock, *self.station_clocks):
             clock.ahead_s = 0
-        until = time.monotonic() + _END_S
-        turn = 0
-        while time.monotonic() < until:
+        for turn in range(_TURNS):
             # Each dock is a record more, as the band marks it: a receipt goes on from the last.
             self.live(2)
-            at = turn % STATIONS
-            turn += 1
-            self._await(self.dock(at).over)
-            self._await(self._all_sent)
-            self._await(self.dock(at).over)
+            dock = self.dock(turn % STATIONS)
+            if not (self._await(dock.over) and self._await(self._all_sent)):
+                return False
+            if not self._await(self.dock(turn % STATIONS).over):
+                return False
             if self._all_sent() and all(
                 docks.receipted(self._bands, book.serial) == book.head for book in self.books
             ):
                 return True
         return False
 
-    def _await(self, done: Callable[[], bool]) -> None:
+    def _await(self, done: Callable[[], bool]) -> bool:
+        # True when it is; False when for a while nothing was sent, however slow the computer is.
+        left = self._waiting()
         until = time.monotonic() + _END_S
-        while not done() and time.monotonic() < until:
+        while not done():
+            if time.monotonic() > until:
+                return False
             self.tend_for(0.05)
+            if (now := self._waiting()) < left:
+                left, until = now, time.monotonic() + _END_S
+        return True
+
+    def _waiting(self) -> int:
+        return sum(waiting for waiting, _refused in self._counts())
 
     def _counts(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -236,7 +244,7 @@ class Site:
         return found
 
     def _all_sent(self) -> bool:
-        return all(waiting == 0 for waiting, _refused in self._counts())
+        return self._waiting() == 0
 
     def crashes(self) -> list[str]:
         """What any process said as it broke."""
