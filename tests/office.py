@@ -26,12 +26,14 @@ D, PLACE = "ZB-DDDD-000N", "ZB-PPPP-000V"
 class Office:
     """A tracing server that holds the authority's key, spoken to as stations and tracers do."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **settings: Any) -> None:
+        """settings: of the application, beside its keys."""
         self.path = path
         self.now = NOON + 86_400
         private = X25519PrivateKey.generate()
         self.authority = PublicKey(1, private.public_key().public_bytes_raw())
-        app = make_app(path / "server", lambda: self.now, [self.authority], {1: private})
+        keys = [self.authority], {1: private}
+        app = make_app(path / "server", lambda: self.now, *keys, **settings)
         self.http = TestClient(app, client=("127.0.0.1", 1), raise_server_exceptions=False)
         self.station = come(self.http, path / "server", "st", lambda: self.now)
         tracer = (path / "server" / "tracer-token").read_text()
@@ -75,8 +77,12 @@ class Office:
     def ask(self, method: str, path: str, **values: Any) -> Any:
         return self.http.request(method, path, headers=self.tracer, **values)
 
+    def case_code(self) -> str:
+        return self.ask("POST", "/v1/case-codes").json()["code"]
+
     def declare(self, serial: str, **facts: Any) -> dict[str, Any]:
-        answer = self.ask("POST", "/v1/cases", json={"serial": serial, **facts})
+        body = {"serial": serial, "code": self.case_code(), **facts}
+        answer = self.ask("POST", "/v1/cases", json=body)
         assert answer.status_code == 201, answer.text
         return answer.json()
 

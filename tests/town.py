@@ -17,6 +17,7 @@ from bandbook import DAY, BandBook, key
 from stationed import come
 from zoneband import seal, serials
 from zoneband.seal import Kind, PublicKey
+from zoneband.server import roles
 from zoneband.server.accounts import Accounts, new_secret
 from zoneband.server.app import make_app
 from zoneband.server.ledger import open_ledger
@@ -149,7 +150,8 @@ class Town:
             if who.docked:
                 self._dock(_log(logs, who), who)
         self.secret = new_secret()
-        Accounts(open_ledger(data), utc=lambda: self.now).add(NAME, PASSWORD, self.secret)
+        accounts = Accounts(open_ledger(data), utc=lambda: self.now)
+        accounts.add(NAME, PASSWORD, self.secret, (roles.HEALTH, roles.TRACER))
 
     def code(self) -> str:
         """A code that was not used before."""

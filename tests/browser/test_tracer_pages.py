@@ -64,8 +64,12 @@ def page(site: Site) -> Generator[Page]:
 
 
 def declare(page: Page, serial: str, day: str) -> None:
+    page.get_by_role("button", name=vi("Make a code")).click()
+    code = page.locator("main strong").inner_text()
+    page.goto("/tracer/")
     page.fill("#serial", serial)
     page.fill("#day", day)
+    page.fill("#code", code)
     page.get_by_role("button", name=vi("Declare a case")).click()
     page.wait_for_url("**/tracer/cases/*")
 

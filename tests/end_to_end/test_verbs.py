@@ -136,7 +136,9 @@ def test_a_stations_day_from_registration_to_trace(
     env_ca = {"SSL_CERT_FILE": str(cert)}
     os.environ.update(env_ca)
     try:
-        case = zoneband(tmp_path, "case", "add", A.lower(), "--onset", "2026-11-03", *asked)
+        code = zoneband(tmp_path, "case", "code", *asked).stdout.split()[0]
+        facts = ("--onset", "2026-11-03", "--code", code)
+        case = zoneband(tmp_path, "case", "add", A.lower(), *facts, *asked)
         assert case.returncode == 0, case.stderr
         told = zoneband(tmp_path, "trace", A, *span, *asked, lang="vi")
         assert told.returncode == 0 and "GỌI" in told.stdout and B in told.stdout, told.stdout

@@ -409,7 +409,8 @@ def _the_verbs_order_and_list(site: Site) -> None:
     assert "new dock key" in site.verb("order", "list", B)
     done = zoneband(site.server, "order", "retire", "ZB-CCCC-0008", "--server", site.url)
     assert done.returncode == 3
-    site.verb("case", "add", B, "--onset", "2026-11-01")
+    code = site.verb("case", "code").split()[0]
+    site.verb("case", "add", B, "--onset", "2026-11-01", "--code", code)
     assert json.loads(site.verb("order", "list", B, "--json"))[-1]["kind"] == "rekey"
 
 

@@ -199,7 +199,8 @@ def test_a_ledger_that_outgrew_sqlite_moves_whole_or_not_at_all(
     assert (place / "ledger.sqlite.moved").exists() and not (place / "ledger.sqlite").exists()
     server = TracingServer(place, utc=lambda: office.now)
     assert server.trace(A, NOON - 3600, NOON + 7200) == traced
-    assert server.cases.declare(B, onset="2026-11-03")["number"] == 2
+    code = server.cases.codes.give("ha")[0]
+    assert server.cases.declare(B, onset="2026-11-03", code=code)["number"] == 2
 
 
 def test_a_ledger_of_another_directory_is_refused(

@@ -67,7 +67,8 @@ def test_what_a_station_carries_tells_it_nothing_of_the_kind(server: Server) -> 
 
 def test_a_case_gets_a_new_key_once(server: Server) -> None:
     def declare(onset: str) -> dict[str, Any]:
-        body = {"serial": A, "onset": onset}
+        given = server.http.post("/v1/case-codes", headers=server.tracer).json()
+        body = {"serial": A, "onset": onset, "code": given["code"]}
         answer = server.http.post("/v1/cases", json=body, headers=server.tracer)
         assert answer.status_code == 201, answer.text
         return answer.json()

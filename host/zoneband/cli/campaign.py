@@ -158,6 +158,13 @@ _add(
     _flood_passed,
 )
 _add(
+    "access",
+    _("Every endpoint, asked by whoever must not be answered."),
+    _("How many servers are asked."),
+    20,
+    _trial("access"),
+)
+_add(
     "demo",
     _("Many stories; each must be traced right."),
     _("How many stories."),

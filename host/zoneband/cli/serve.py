@@ -12,7 +12,9 @@ from zoneband.cli import passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.server import audit_log
 from zoneband.server.alone import alone
+from zoneband.server.audit import fault_text
 from zoneband.server.database import VARIABLE, read_url
 from zoneband.server.limits import Limits
 from zoneband.server.moving import settle
@@ -29,6 +31,14 @@ def _unlock(where: Path, file: Path | None) -> dict[int, X25519PrivateKey]:
     if passphrase is None and sys.stdin.isatty():
         passphrase = passphrases.ask(_("The authority's passphrase (empty: stay locked)"))
     return authority.unlock(where, passphrase) if passphrase else {}
+
+
+def _look_at_audit(directory: Path) -> None:
+    # A torn last line is mended by the next; what is altered is said at every start.
+    path = directory / audit_log.NAME
+    fault = audit_log.verify(audit_log.lines_of(path)).fault if path.exists() else None
+    if fault is not None:
+        print(fault_text(fault), file=sys.stderr, flush=True)
 
 
 def command(
@@ -55,6 +65,12 @@ def command(
     address_rate: Annotated[
         float, typer.Option(help=_("Requests per second of stations at one address."), min=0.1)
     ] = 1000,
+    two_persons: Annotated[
+        bool,
+        typer.Option(
+            "--two-persons", help=_("Trace a case only when a second person has confirmed it.")
+        ),
+    ] = False,
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if (tls_cert is None) != (tls_key is None):
@@ -74,7 +90,7 @@ def command(
     with alone(where / "server"):
         if ledger is not None and settle(where / "server", read_url(ledger)):
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
-        _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits)
+        _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits, two_persons)
 
 
 def _serve(
@@ -85,6 +101,7 @@ def _serve(
     tls_key: Path | None,
     passphrase_file: Path | None,
     limits: Limits,
+    two_persons: bool,
 ) -> None:
     import uvicorn
 
@@ -93,8 +110,13 @@ def _serve(
     directory = where / "server"
     private = _unlock(where, passphrase_file)
     application = make_app(
-        directory, public_keys=authority.public_keys(where), private_keys=private, limits=limits
+        directory,
+        public_keys=authority.public_keys(where),
+        private_keys=private,
+        limits=limits,
+        two_persons=two_persons,
     )
+    _look_at_audit(directory)
     scheme = "https" if tls_cert else "http"
     print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
     print(_("Tracers log in at {url}").format(url=f"{scheme}://{host}:{port}/tracer/"), flush=True)

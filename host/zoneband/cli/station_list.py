@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,8 +37,10 @@ def invite(
     """Make a code for one station."""
     from zoneband.server.groups import UnknownGroup
 
+    known = _stations(data)
     try:
-        code = _stations(data).invite(name, group or None, hours * 3600)
+        with _noting("station_invite", data, name):
+            code = known.invite(name, group or None, hours * 3600)
     except ValueError:
         raise UserError(
             _("A station's name has 1 to 64 letters and no stroke (/)."), ExitCode.USAGE
@@ -86,8 +89,10 @@ def revoke(name: Name, data: Data = None) -> None:
     """End a station's key and its code."""
     from zoneband.server.stations import UnknownStation
 
+    known = _stations(data)
     try:
-        _stations(data).revoke(name)
+        with _noting("station_revoke", data, name):
+            known.revoke(name)
     except UnknownStation:
         raise UserError(
             _("The server knows no station {name}.").format(name=name), ExitCode.NOTHING
@@ -100,13 +105,20 @@ def revoke(name: Name, data: Data = None) -> None:
     )
 
 
+def _noting(event: str, data: Path | None, name: str) -> AbstractContextManager[object]:
+    # What is done to a station is in the server's audit log.
+    from zoneband.server.audit import OPERATOR, Audit
+
+    return Audit(data_dir(data) / "server").doing(event, OPERATOR, station=name)
+
+
 def _moment(utc_s: int | None) -> str:
     return f"{local(utc_s):%d/%m/%Y %H:%M}" if utc_s else ""
 
 
 def _stations(data: Path | None) -> "Stations":
     directory = data_dir(data) / "server"
-    if not (directory / "ledger.sqlite").exists():
+    if not any((directory / name).exists() for name in ("ledger.sqlite", "ledger-url")):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=directory.parent

@@ -232,12 +232,13 @@ class StoryRun:
         return settings
 
     def _trace(self, url: str) -> dict[str, Any]:
-        """What a tracer does: declares the case, looks at the contacts of its contacts and at the
-        place, with the very commands."""
+        """What health staff and a tracer do: give a code, declare the case, look at the contacts of
+        its contacts and at the place, with the very commands."""
         story = self._story
         serial = story.case.serial
         day = local(story.start_utc_s).date().isoformat()
-        self._command(url, "case", "add", serial, "--onset", day)
+        code = self._command(url, "case", "code").split()[0]
+        self._command(url, "case", "add", serial, "--onset", day, "--code", code)
         self._command(url, "trace", serial, "--degrees", "2")
         for venue in (actor.serial for actor in story.actors if actor.venue):
             self._command(url, "venue", venue, "--from", day, "--to", day, "--case", "1")

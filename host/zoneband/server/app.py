@@ -1,14 +1,13 @@
 """The tracing server over HTTP (FastAPI). Errors are problem+json (RFC 9457)."""
 
 import errno
-import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
@@ -16,7 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, database, order_routes, sealed
+from zoneband.server import case_routes, database, gate, order_routes, sealed, session_routes
+from zoneband.server.audit import Unwritable
+from zoneband.server.gate import Asker, Gate, asker
 from zoneband.server.limits import Limits
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
@@ -44,32 +45,31 @@ class StationBody(BaseModel):
     name: str | None = Field(default=None, pattern=NAME_PATTERN)
 
 
-def token(authorization: Annotated[str | None, Header()] = None) -> str:
-    """The caller's bearer token."""
-    kind, _, value = (authorization or "").partition(" ")
-    if kind != "Bearer" or not value:
-        raise Problem(401, "a token is needed")
-    return value
-
-
-Token = Annotated[str, Depends(token)]
-
-
 def make_app(
     directory: Path,
     utc: Callable[[], float] = time.time,
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
     limits: Limits | None = None,
+    two_persons: bool = False,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
-    limits: of what stations may ask."""
+    limits: of what stations may ask; two_persons: a case is traced only when another account has
+    confirmed it."""
     server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
+    server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)
     door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
-    app = FastAPI(title="Zoneband tracing server", version=__version__)
+    app = FastAPI(
+        title="Zoneband tracing server",
+        version=__version__,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    behind = Gate(door, server.accounts, server.tracer_token, server.audit)
+    gate.guard(app, behind)
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -78,6 +78,10 @@ def make_app(
     @app.exception_handler(Unknown)
     async def unknown(_request: Request, _error: Unknown) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         return _problem(404, "no such band")
+
+    @app.exception_handler(Unwritable)
+    async def unwritable(_request: Request, _error: Unwritable) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(503, "the audit log cannot be written", {"Retry-After": "60"})
 
     @app.exception_handler(OSError)
     async def disk(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -97,17 +101,13 @@ def make_app(
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})
 
     def signer(request: Request) -> Caller:
-        return door.station(request)
+        return request.state.caller
 
     def station(request: Request) -> str:
-        caller = door.station(request)
+        caller = signer(request)
         door.check_body(caller.digest, NO_BODY)
         server.nonces.settle(caller.mark)
         return caller.name
-
-    def tracer(value: Token) -> None:
-        if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
-            raise Problem(403, "only tracers may ask this")
 
     @app.get("/healthz")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -125,7 +125,9 @@ def make_app(
             body = StationBody.model_validate_json(data)
         except ValidationError:
             raise Problem(422, "no code and public key") from None
-        return {"name": await run_in_threadpool(newcomer, request, body, data)}
+        name = await run_in_threadpool(newcomer, request, body, data)
+        request.state.came = {"station": name}
+        return {"name": name}
 
     def newcomer(request: Request, body: StationBody, data: bytes) -> str:
         key = bytes.fromhex(body.public_key)
@@ -199,12 +201,12 @@ def make_app(
         return JSONResponse(body, (201 if new else 200) if receipt else 202)
 
     @app.get("/v1/bands")
-    def bands(_: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+    def bands(_: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """Every enrolled band in short."""
         return server.bands()
 
     @app.get("/v1/bands/{serial}")
-    def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    def band(serial: str, _: Annotated[Asker, Depends(asker)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """A band's clock, and its logs: how many slots were torn by a loss of power, altered,
         missing or foreign, and the spans of cursors that nobody brought. enrolments_refused: how
         many contradicted the one that counts."""
@@ -222,12 +224,14 @@ def make_app(
         return {"receipt": server.receipt(serial, log_id, first, caller)}
 
     @app.get("/v1/bands/{serial}/people")
-    def people(serial: str, _: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+    def people(serial: str, _: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """Everybody whom a band was handed out to; empty while the authority's key is not in
         memory."""
         return server.people(serial)
 
-    order_routes.add_routes(app, server, station, tracer)
-    case_routes.add_routes(app, server, tracer)
-    add_pages(app, server, utc)
+    order_routes.add_routes(app, server, station)
+    case_routes.add_routes(app, server)
+    session_routes.add_routes(app, server)
+    add_pages(app, server, utc, behind)
+    gate.check(app)
     return app

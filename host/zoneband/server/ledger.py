@@ -266,6 +266,20 @@ cases = Table(
     Column("declared_s", BigInteger),  # NULL: before this was kept
     Column("ended_s", BigInteger),
     Column("reason", String),
+    # Accounts: who declared it, and who else confirmed that.
+    Column("declared_by", String),
+    Column("confirmed_by", String),
+    Column("confirmed_s", BigInteger),
+)
+case_codes = Table(
+    "case_codes",
+    meta,
+    # What health staff give with a finding, so that a tracer may declare one case.
+    Column("code_sha256", String, primary_key=True),
+    Column("given_by", String, nullable=False),  # the account
+    Column("given_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("case_number", Integer),  # cases.id, NULL until it is used
 )
 swaps = Table(
     "swaps",
@@ -311,6 +325,7 @@ tracers = Table(
     Column("totp_secret", String, nullable=False),  # base32
     Column("totp_used", BigInteger, nullable=False),  # newest 30-second step whose code was taken
     Column("added_s", BigInteger, nullable=False),
+    Column("roles", String, nullable=False),  # zoneband.server.roles, with spaces between
 )
 sessions = Table(
     "sessions",

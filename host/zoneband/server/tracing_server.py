@@ -19,6 +19,7 @@ from zoneband.i18n import _
 from zoneband.server import chains, database, groups, ledger, orders
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
+from zoneband.server.audit import Audit
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
 from zoneband.server.database import upsert
@@ -108,6 +109,7 @@ class TracingServer:
         self.calls = Calls(self._engine, self._lock, utc)
         # What let stations in before they came with codes of their own.
         (directory / "registration-code").unlink(missing_ok=True)
+        self.audit = Audit(directory, utc)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
 
