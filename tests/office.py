@@ -67,6 +67,10 @@ class Office:
         self.book(serial).mark(records.STATE, utc_s, records.ISSUED, number)
         self.record(Kind.PERSON, serial=serial, number=number, utc_s=utc_s, name=name, phone=None)
 
+    def record_returned(self, serial: str, number: int, utc_s: int) -> None:
+        """What a station says of a band that was taken back."""
+        self.record(Kind.EVENT, serial=serial, number=number, utc_s=utc_s, event="returned")
+
     def dock(self, *serials: str) -> None:
         for serial in serials or tuple(self.books):
             data = self.book(serial).batch()

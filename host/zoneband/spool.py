@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband import batch as batches
+from zoneband import retention
 from zoneband.batch import BatchHeader
 from zoneband.station_db import StationDb
 from zoneband.wire import orders as order_wire
@@ -245,6 +246,23 @@ class Spool(StationDb):
         """The server will never take a sealed record."""
         with self._change() as db:
             db.execute("UPDATE sealed SET refused=? WHERE name=?", (why, name))
+
+    # --- what is too old ----------------------------------------------------------------------
+
+    def expire(self, utc_s: float) -> int:
+        """Delete what is older than zoneband.retention allows at a moment (UTC seconds); how many
+        batches the server never took. Of what was sent the place stays: the next pull begins
+        behind it. What was not, a band that still has it can bring again. Persons and enrolments
+        that wait stay: this station cannot read them, and no meeting is in them."""
+        limit_s = retention.first_s(utc_s)
+        old = (limit_s,)
+        with self._change() as db:
+            for table in ("batches", "sealed"):
+                sent = "created_s<? AND sent_s IS NOT NULL AND data<>X''"
+                db.execute(f"UPDATE {table} SET data=X'' WHERE {sent}", old)
+            lost = db.execute("DELETE FROM batches WHERE created_s<? AND sent_s IS NULL", old)
+            db.execute("DELETE FROM receipts WHERE delivered_s<?", old)
+        return lost.rowcount
 
     def counts(self) -> tuple[int, int]:
         """(batches and sealed records to send, those that the server refused)."""

@@ -11,11 +11,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from zoneband import signing
+from zoneband import retention, signing
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.inventory import Inventory
 from zoneband.signing import Signature
 from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
@@ -205,6 +206,7 @@ class _Orders:
         self._groups = groups
         self._station = station
         self._new: dict[str, dict[int, bytes]] = {}
+        self.ask_back: set[str] = set()  # serials
 
     def came(self, serial: str, body: dict[str, Any]) -> None:
         """Orders in an answer. Raises ValueError, TypeError, KeyError for what are none."""
@@ -212,6 +214,8 @@ class _Orders:
         known = set(self._spool.orders(serial))
         new = {order_wire.number_of(order): order for order in given if order not in known}
         self._new.setdefault(serial, {}).update(new)
+        if body.get("ask_back") is True:
+            self.ask_back.add(serial)
 
     def settle(self, http: httpx2.Client, needed: bool) -> None:
         """Ask for the group keys if they are needed or old, and keep the orders. What the server
@@ -272,8 +276,28 @@ class Uploader:
                 "This computer's clock is {hours} hours away from the server's. Set it: "
                 "sudo timedatectl set-ntp true"
             ).format(hours=round(abs(signed.ahead_s) / 3600))
+        if orders.ask_back:
+            done.note = _("Take back, as their wearers ask: {bands}").format(
+                bands=", ".join(sorted(orders.ask_back))
+            )
+        self._expire(done)
         done.waiting = self._spool.counts()[0]
         return done
+
+    def _expire(self, done: Sent) -> None:
+        # Not by a clock that may be wrong: what is deleted does not come back.
+        if not stations.clock_vouched(self._data):
+            return
+        now_s = time.time()
+        lost = self._spool.expire(now_s)
+        inventory = Inventory(stations.directory(self._data))
+        inventory.expire(now_s)
+        inventory.close()
+        if lost:
+            done.note = _(
+                "{n} batches could not be sent for {days} days: they are deleted. Dock their bands "
+                "again: what these still have is sent."
+            ).format(n=lost, days=retention.DAYS)
 
     def fetch_orders(self, serial: str, after: int) -> None:
         """Bring a band's orders behind number `after` into the spool: one question that waits for

@@ -623,7 +623,8 @@ def test_a_locked_server_keeps_logs_and_reads_them_once_it_has_the_key(
         assert answer.status_code == 202
         assert answer.json() == {
             "batch": hashlib.sha256(data).hexdigest(), "records_new": 0, "receipt": None,
-            "resend": None, "orders": [],
+            "resend": None, "orders": [], "records_refused": 0, "dropped": False,
+            "ask_back": False,
         }  # fmt: skip
     assert locked.receipt(book) is None
     assert locked.wrong() == {} and locked.state()["waiting"] == 2

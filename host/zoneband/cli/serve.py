@@ -8,7 +8,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from zoneband import authority
-from zoneband.cli import passphrases
+from zoneband.cli import operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -106,6 +106,7 @@ def _serve(
     import uvicorn
 
     from zoneband.server.app import make_app
+    from zoneband.server.upkeep import Upkeep
 
     directory = where / "server"
     private = _unlock(where, passphrase_file)
@@ -115,6 +116,7 @@ def _serve(
         private_keys=private,
         limits=limits,
         two_persons=two_persons,
+        erasures=operator.erasures(where),
     )
     _look_at_audit(directory)
     scheme = "https" if tls_cert else "http"
@@ -126,11 +128,12 @@ def _serve(
             "Locked: enrolments, persons and logs are kept sealed until the passphrase is given."
         )
         print(text, flush=True)
-    uvicorn.run(
-        application,
-        host=host,
-        port=port,
-        log_level="warning",
-        ssl_certfile=str(tls_cert) if tls_cert else None,
-        ssl_keyfile=str(tls_key) if tls_key else None,
-    )
+    with Upkeep(application.state.server).running():
+        uvicorn.run(
+            application,
+            host=host,
+            port=port,
+            log_level="warning",
+            ssl_certfile=str(tls_cert) if tls_cert else None,
+            ssl_keyfile=str(tls_key) if tls_key else None,
+        )

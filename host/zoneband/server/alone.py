@@ -10,9 +10,13 @@ from zoneband.errors import UserError
 from zoneband.i18n import _
 
 
+class Running(UserError):
+    """Another process holds the directory."""
+
+
 @contextmanager
 def alone(directory: Path) -> Generator[None]:
-    """Hold a server's directory; the kernel frees it however the process ends. Raises UserError
+    """Hold a server's directory; the kernel frees it however the process ends. Raises Running
     while another process holds it."""
     directory.mkdir(parents=True, exist_ok=True)
     fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -21,7 +25,7 @@ def alone(directory: Path) -> Generator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-            raise UserError(
+            raise Running(
                 _("A tracing server runs on {path} already (process {process}).").format(
                     path=directory, process=holder
                 )

@@ -15,7 +15,16 @@ from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, database, gate, order_routes, sealed, session_routes
+from zoneband.server import (
+    case_routes,
+    database,
+    gate,
+    order_routes,
+    rights_routes,
+    sealed,
+    session_routes,
+    upkeep_routes,
+)
 from zoneband.server.audit import Unwritable
 from zoneband.server.gate import Asker, Gate, asker
 from zoneband.server.limits import Limits
@@ -52,12 +61,14 @@ def make_app(
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
     limits: Limits | None = None,
     two_persons: bool = False,
+    erasures: Path | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
     limits: of what stations may ask; two_persons: a case is traced only when another account has
-    confirmed it."""
-    server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
+    confirmed it; erasures: as in TracingServer."""
+    numbers = [key.number for key in public_keys]
+    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures)
     server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)
@@ -68,6 +79,7 @@ def make_app(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
+    app.state.server = server
     behind = Gate(door, server.accounts, server.tracer_token, server.audit)
     gate.guard(app, behind)
 
@@ -186,7 +198,9 @@ def make_app(
         because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
         507 when the disk is full: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
-        what came was altered or missing there, null when nothing is to be mended."""
+        what came was altered or missing there, null when nothing is to be mended; records_refused:
+        encounters that are not kept, since their days were dropped or they were erased; dropped: so
+        was the whole batch; ask_back: its wearer has withdrawn consent."""
         data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
@@ -196,9 +210,12 @@ def make_app(
         serial = batch.unpack(data).header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
+        refused, dropped = await run_in_threadpool(server.refused, sha256)
+        body |= {"records_refused": refused, "dropped": dropped}
+        body["ask_back"] = await run_in_threadpool(server.rights.ask_back, serial)
         body["resend"] = await run_in_threadpool(server.resend, sha256, name)
         body["orders"] = [order.hex() for order in waiting]
-        return JSONResponse(body, (201 if new else 200) if receipt else 202)
+        return JSONResponse(body, (201 if new else 200) if receipt or dropped else 202)
 
     @app.get("/v1/bands")
     def bands(_: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
@@ -232,6 +249,8 @@ def make_app(
     order_routes.add_routes(app, server, station)
     case_routes.add_routes(app, server)
     session_routes.add_routes(app, server)
+    upkeep_routes.add_routes(app, server)
+    rights_routes.add_routes(app, server)
     add_pages(app, server, utc, behind)
     gate.check(app)
     return app

@@ -4,13 +4,14 @@ A case is a wearer, not a band: by the number of the hand-out. While a band's lo
 had it, the case waits for that; where several had it since the onset, a tracer says which one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from zoneband import retention
 from zoneband.server import ledger, orders, swaps, wearers
 from zoneband.server.audit import OPERATOR
 from zoneband.server.case_codes import CaseCodes
@@ -23,12 +24,24 @@ from zoneband.wire import orders as wire
 OPEN, CLOSED, WITHDRAWN = "open", "closed", "withdrawn"
 STATES = (OPEN, CLOSED, WITHDRAWN)
 # What is older has left the bands' logs, if they were not docked before.
-LOG_DAYS = 21
+LOG_DAYS = retention.DAYS
 # No band is older: an earlier day is a slip of the pen.
 _EARLIEST = date(2020, 1, 1)
 _LONGEST_REASON = 500
+# Serial of a case of which only its number and state are kept: a number must not be given twice.
+DROPPED = ""
 
 Person = Callable[[Connection, str, int], dict[str, Any] | None]
+
+
+def blank(db: Connection, numbers: Iterable[int]) -> None:
+    """Forget everything of some cases but their numbers and states, and the calls because of
+    them."""
+    for number in numbers:
+        nothing = dict.fromkeys(("number", "onset", "tested", "isolated", "declared_s", "reason"))
+        same = ledger.cases.c.id == number
+        db.execute(update(ledger.cases).where(same).values(serial=DROPPED, **nothing))
+        db.execute(delete(ledger.calls).where(ledger.calls.c.case_number == number))
 
 
 class InfectiousWindow(Protocol):
@@ -188,7 +201,7 @@ class Cases:
         """Cases of one state or of all, of one band or of all, newest first, each as `get` answers.
         Raises Unknown for a band that is not enrolled."""
         table = ledger.cases
-        found = select(table).order_by(table.c.id.desc())
+        found = select(table).where(table.c.serial != DROPPED).order_by(table.c.id.desc())
         if state is not None:
             found = found.where(table.c.state == state)
         with self._engine.connect() as db:
@@ -299,8 +312,9 @@ class Cases:
         return None
 
     def _row(self, db: Connection, number: int) -> dict[str, Any]:
-        found = db.execute(select(ledger.cases).where(ledger.cases.c.id == number))
-        row = found.mappings().first()
+        table = ledger.cases
+        found = select(table).where(table.c.id == number, table.c.serial != DROPPED)
+        row = db.execute(found).mappings().first()
         if row is None:
             raise NoCase
         return {str(key): value for key, value in row.items()}

@@ -125,6 +125,8 @@ def _durable_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    # What is deleted is overwritten, not only left out.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 
@@ -179,6 +181,18 @@ def upsert(db: Connection, table: Table) -> sqlite.Insert:
         made: Any = postgresql.insert(table)
         return made
     return sqlite.insert(table)
+
+
+def forget(engine: Engine) -> None:
+    """Let deleted rows leave the disk: SQLite's go from its log, PostgreSQL's from its tables; its
+    own log (WAL) holds them until it is used again."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as db:
+            db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        for table in ("marks", "clock_spans", "sealed", "events", "cases", "calls", "slots"):
+            db.exec_driver_sql(f"VACUUM {table}")
 
 
 def is_full(error: DBAPIError) -> bool:

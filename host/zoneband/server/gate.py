@@ -156,12 +156,15 @@ def _no_role(entry: Entry) -> Exception:
 
 
 def _named(request: Request) -> dict[str, Any]:
-    # The case, band and span that a request names, as far as they can be such: nothing else that
-    # somebody may have typed there.
+    # The case, person's request, band and span that a call names, as far as they can be such:
+    # nothing else that somebody may have typed there.
     out: dict[str, Any] = {}
     number = request.path_params.get("number") or request.query_params.get("case") or ""
     if str(number).isascii() and str(number).isdigit() and len(str(number)) < 11:
         out["case"] = int(number)
+    right = str(request.path_params.get("right", ""))
+    if right.isascii() and right.isdigit() and len(right) < 11:
+        out["right"] = int(right)
     serial = request.path_params.get("serial") or request.query_params.get("serial") or ""
     if re.fullmatch(serials.PATTERN, str(serial).strip()):
         out["serial"] = str(serial).strip()

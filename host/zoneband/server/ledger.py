@@ -130,6 +130,9 @@ batches = Table(
     Column("end", BigInteger, nullable=False),
     Column("came_s", BigInteger, nullable=False),
     Column("ingested", Boolean, nullable=False),
+    # Its encounters that were not kept: of dropped days, or of whoever was erased.
+    Column("refused", Integer, nullable=False, default=0),
+    Column("dropped_s", BigInteger),  # when its slots were dropped; NULL: they are kept
 )
 slots = Table(
     "slots",
@@ -153,6 +156,7 @@ slots = Table(
     Column("foreign", Integer, nullable=False),
     Column("sealed", Boolean, nullable=False),  # a slot of format 1 was proved
     Column("chosen", LargeBinary),  # the proved slots, where batches do not agree on the sector
+    Column("gone", LargeBinary, nullable=False, default=bytes(16)),  # mask: dropped or erased
 )
 pieces = Table(
     "pieces",
@@ -186,6 +190,73 @@ resends = Table(
     Column("log_id", BigInteger, primary_key=True),
     Column("cursor", BigInteger, primary_key=True),
     Column("name", String, primary_key=True),  # of the batch
+)
+strips = Table(
+    "strips",
+    meta,
+    # Batches from whose files slots that are gone must still be cut.
+    Column("name", String, primary_key=True),
+)
+kept_receipts = Table(
+    "kept_receipts",
+    meta,
+    # Receipts over slots that are gone: they cannot be made again.
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("upto", BigInteger, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+)
+retention = Table(
+    "retention",
+    meta,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("first_day", Integer, nullable=False),  # UTC day since 1970: days before are dropped
+    Column("ran_s", BigInteger, nullable=False),
+)
+erasures = Table(
+    "erasures",
+    meta,
+    Column("id", String, primary_key=True),
+    Column("made_s", BigInteger, nullable=False),
+    Column("entry", String, nullable=False),  # JSON, as zoneband.server.erasures writes it
+    Column("counts", String),  # JSON: how much was erased, by kind
+    Column("done_s", BigInteger),
+)
+erased_spans = Table(
+    "erased_spans",
+    meta,
+    # What of a band nobody may bring again.
+    Column("id", Integer, primary_key=True),
+    Column("erasure", String, nullable=False, index=True),  # erasures.id
+    Column("serial", String, nullable=False, index=True),
+    Column("from_s", BigInteger, nullable=False),
+    # NULL: until the band is handed to somebody else than by the hand-out of this number.
+    Column("to_s", BigInteger),
+    Column("number", BigInteger),
+)
+erased_people = Table(
+    "erased_people",
+    meta,
+    # Hand-outs of whose persons no record is kept.
+    Column("serial", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+)
+rights = Table(
+    "rights",
+    meta,
+    # What wearers asked for by law; kept for good: it proves that they gave consent, and had
+    # what they asked for. Times are UTC.
+    Column("id", Integer, primary_key=True),
+    Column("kind", String, nullable=False),  # zoneband.server.rights.KINDS
+    Column("serial", String, nullable=False, index=True),
+    Column("number", BigInteger, nullable=False),  # of the hand-out; 0: not known
+    Column("came_s", BigInteger, nullable=False),
+    Column("answer_by_s", BigInteger, nullable=False),
+    Column("done_by_s", BigInteger, nullable=False),
+    Column("answered_s", BigInteger),
+    Column("done_s", BigInteger),
+    Column("erasure", String),  # erasures.id, of a deletion that is done
 )
 key_halves = Table(
     "key_halves",

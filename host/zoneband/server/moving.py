@@ -57,7 +57,8 @@ def _shown(url: URL) -> str:
 def _check(db: Connection, directory: Path, known: bool) -> None:
     # Whether the batches of a ledger lie in the directory, and the directory's are in a ledger.
     raw = directory / "batches"
-    name = db.execute(select(ledger.batches.c.name).limit(1)).scalar()
+    kept = select(ledger.batches.c.name).where(ledger.batches.c.dropped_s.is_(None))
+    name = db.execute(kept.limit(1)).scalar()
     strange = name is not None and not (raw / name).exists()
     if strange or (not known and raw.is_dir() and any(raw.iterdir())):
         raise UserError(

@@ -107,6 +107,15 @@ TABLE: dict[str, Entry] = {
     "GET /v1/swaps": _api(ADMIN, TRACER, look="swaps"),
     "POST /v1/swaps": _api(ADMIN, change="swap"),
     "POST /v1/swaps/undo": _api(ADMIN, change="swap_undo"),
+    # What is dropped or erased, and persons' requests.
+    "POST /v1/retention": _api(ADMIN, change="retention"),
+    "POST /v1/erasures": _api(ADMIN, change="erase"),
+    "GET /v1/erasures": _api(ADMIN, look="erasures"),
+    "POST /v1/erasures:replay": _api(ADMIN, change="erase_again"),
+    "POST /v1/rights": _api(ADMIN, change="right_add"),
+    "GET /v1/rights": _api(ADMIN, look="rights"),
+    "POST /v1/rights/{right}/answer": _api(ADMIN, change="right_answer"),
+    "POST /v1/rights/{right}/done": _api(ADMIN, change="right_done"),
     # The audit log.
     "GET /v1/audit": _api(AUDITOR, look="audit"),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from zoneband import durable, seal
@@ -27,6 +27,9 @@ KEPT = "kept"  # its key is not in memory yet
 OPENED = "opened"
 CONFLICT = "conflict"  # an enrolment that contradicts one that is known
 UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
+DROPPED = "dropped"  # its time is over: only its name is kept, so that it does not come back
+
+_NOTHING = {"state": DROPPED, "serial": None, "number": None, "station": ""}
 
 _REPLACED = 16  # bands one after another that a person is followed through
 
@@ -88,11 +91,15 @@ class SealedRecords:
 
         Raises ValueError for bytes that are no sealed record."""
         kind, number = seal.read_head(data)
+        table = ledger.sealed
+        with self._engine.connect() as db:
+            gone = db.execute(select(table.c.state).where(table.c.name == name)).scalar()
+        if gone == DROPPED:
+            return False, gone
         path = self._files / name
         new = not path.exists()
         if new:
             durable.write(path, lambda f: f.write(data), 0o600)
-        table = ledger.sealed
         row = {
             "name": name,
             "station": station,
@@ -129,6 +136,8 @@ class SealedRecords:
                 self._enrol(facts)
             else:
                 values["number"] = checked.number(facts, "number")
+            if self._erased(values):
+                return self._drop_one(name)
             if kind == Kind.EVENT:
                 self._note(name, facts)
         except Conflict:
@@ -140,6 +149,20 @@ class SealedRecords:
         with self._engine.begin() as db:
             db.execute(update(ledger.sealed).where(ledger.sealed.c.name == name).values(**values))
         return values["state"]
+
+    def _erased(self, values: dict[str, Any]) -> bool:
+        # Whether a record is of a person who was erased: it came late, or once more.
+        table = ledger.erased_people
+        same = (table.c.serial == values["serial"]) & (table.c.number == values.get("number"))
+        with self._engine.connect() as db:
+            return db.execute(select(table.c.number).where(same)).first() is not None
+
+    def _drop_one(self, name: str) -> str:
+        same = ledger.sealed.c.name == name
+        with self._engine.begin() as db:
+            db.execute(update(ledger.sealed).where(same).values(**_NOTHING))
+        (self._files / name).unlink(missing_ok=True)
+        return DROPPED
 
     def _note(self, name: str, facts: dict[str, Any]) -> None:
         row = {
@@ -153,6 +176,28 @@ class SealedRecords:
         }
         with self._engine.begin() as db:
             db.execute(upsert(db, ledger.events).values(row).on_conflict_do_nothing())
+
+    def drop(self, db: Connection, hand_outs: Iterable[tuple[str, int]]) -> int:
+        """Forget all that is known of hand-outs (serial, number): persons, and what became of the
+        band. How many records; `sweep` then removes their files."""
+        table, events = ledger.sealed, ledger.events
+        count = 0
+        for serial, number in hand_outs:
+            mine = (table.c.serial == serial) & (table.c.number == number)
+            count += db.execute(update(table).where(mine).values(**_NOTHING)).rowcount
+            of = (events.c.serial == serial) & (events.c.number == number)
+            db.execute(delete(events).where(of))
+        return count
+
+    def sweep(self) -> int:
+        """Remove the files of records that were dropped; how many."""
+        with self._engine.connect() as db:
+            found = select(ledger.sealed.c.name).where(ledger.sealed.c.state == DROPPED)
+            dropped = set(db.execute(found).scalars())
+        there = [path for path in self._files.iterdir() if path.name in dropped]
+        for path in there:
+            path.unlink()
+        return len(there)
 
     def refused(self, db: Connection, serial: str) -> int:
         """How many enrolments contradicted the one that a serial has."""

@@ -1,5 +1,6 @@
 """What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
+import functools
 import logging
 import re
 import secrets
@@ -16,18 +17,24 @@ from sqlalchemy import Connection, insert, select, update
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import chains, database, groups, ledger, orders
+from zoneband.server import brought, chains, database, gone, groups, ledger, orders, working_days
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
 from zoneband.server.audit import Audit
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
 from zoneband.server.database import upsert
+from zoneband.server.erasing import Erasing
+from zoneband.server.erasures import Erasures
+from zoneband.server.gone import Cutter, Log
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.nonces import Nonces
 from zoneband.server.opener import Opener
+from zoneband.server.readers import Readers
+from zoneband.server.retention import Retention
+from zoneband.server.rights import Rights
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
 from zoneband.server.stations import Stations
@@ -69,9 +76,11 @@ class TracingServer:
         directory: Path,
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
+        erasures: Path | None = None,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
-        in memory waits for it."""
+        in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
+        is not in the backups of this directory; what is in it is erased again now."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
@@ -86,6 +95,8 @@ class TracingServer:
         self._identities = Identities(directory / "ids")
         self._work = Ingest(self._encounters, self._identities)
         self._sectors = Sectors(self._raw)
+        self._cutter = Cutter(self._engine, self._raw, self._sectors.genuine)
+        readers = Readers()
         self._keys: dict[int, X25519PrivateKey] = {}
         self.groups = groups.Groups(self._engine, self._lock, utc)
         self.stations = Stations(self._engine, self._lock, utc, self.groups)
@@ -101,6 +112,17 @@ class TracingServer:
             self.rules,
             self._lock,
             utc,
+            readers,
+        )
+        self.retention = Retention(
+            self._engine,
+            directory,
+            self._lock,
+            utc,
+            self._work,
+            self._cutter,
+            self.sealed,
+            readers,
         )
         self.swaps = Swaps(self._engine, self._lock, utc)
         default = self.rules[rules.DEFAULT]
@@ -112,6 +134,21 @@ class TracingServer:
         self.audit = Audit(directory, utc)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
+        self.erasing = Erasing(
+            self._engine,
+            self._encounters,
+            self._lock,
+            utc,
+            self._work,
+            self.sealed,
+            self._cutter,
+            self.retention,
+            Erasures([directory, erasures] if erasures else [directory]),
+        )
+        self._cutter.run()  # what a kill left
+        self.erasing.catch_up()
+        days = functools.partial(working_days.load, directory)
+        self.rights = Rights(self._engine, self._lock, utc, days, self.erasing)
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
@@ -246,10 +283,7 @@ class TracingServer:
         with self._lock:
             if self._behind:
                 self._learn_chains()
-            path = self._raw / name
-            new = not path.exists()
-            if new:
-                durable.write(path, lambda f: f.write(data))
+            new, parsed = self._keep(name, data, parsed)
             count = 0
             made = None
             starts = [cursor for cursor, _ in parsed.chunks]
@@ -284,15 +318,45 @@ class TracingServer:
             self.nonces.written(nonces)
             if rekeyed:
                 self._learn_chains()
+            self._cutter.run()
             self._sweep()
             return new, count, made
+
+    def _keep(self, name: str, data: bytes, parsed: batches.Batch) -> tuple[bool, batches.Batch]:
+        # A batch's file: whether it is new, and what of the batch was not dropped or erased before.
+        table = ledger.batches
+        header = parsed.header
+        with self._engine.connect() as db:
+            found = select(table.c.dropped_s).where(table.c.name == name)
+            dropped = db.execute(found).scalar() is not None
+            sectors = brought.spans(parsed.chunks)
+            missing = gone.masks(db, header.serial, header.log_id, sectors)
+        path = self._raw / name
+        new = not dropped and not path.exists()
+        if any(mask & missing.get(number, 0) for number, mask in sectors.items()):
+            parsed = gone.cut(parsed, missing)
+            data = batches.pack(header, parsed.chunks)
+        if new:
+            durable.write(path, lambda f: f.write(data))
+        return new, parsed
+
+    def refused(self, name: str) -> tuple[int, bool]:
+        """How many encounters of a batch were not kept, since their days are dropped or they were
+        erased; and whether the whole batch was dropped since it came."""
+        table = ledger.batches
+        with self._engine.connect() as db:
+            row = db.execute(
+                select(table.c.refused, table.c.dropped_s).where(table.c.name == name)
+            ).first()
+        return (row.refused, row.dropped_s is not None) if row else (0, False)
 
     def resend(self, name: str, station: str) -> int | None:
         """The cursor from which a station that sent a batch must pull its band again, since what
         came was altered or missing there; None when nothing is to be mended."""
         with self._lock, self._engine.begin() as db:
-            ingested = select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
-            if not db.execute(ingested).scalar():
+            table = ledger.batches
+            found = select(table.c.ingested).where(table.c.name == name)
+            if not db.execute(found.where(table.c.dropped_s.is_(None))).scalar():
                 return None
             return self._sectors.resend(db, name, station)
 
@@ -313,7 +377,7 @@ class TracingServer:
         fresh, whole = self._sectors.take(
             db, name, station, batch, opener, self._waits, band["log_format"]
         )
-        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today())
+        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today(), name)
         orders.executed(db, band["serial"], int(self._utc()))
         db.execute(
             update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=whole)
@@ -346,6 +410,7 @@ class TracingServer:
             _count, rekeyed, _whole = self._ingest(db, name, station, band, kept)
         if rekeyed:
             self._learn_chains()
+        self._cutter.run()
 
     def _today(self) -> int:
         return int(self._utc()) // 86400
@@ -376,9 +441,12 @@ class TracingServer:
     ) -> dict[str, Any] | None:
         serial = band["serial"]
         first, upto, digest = self._sectors.gapless(db, serial, log_id, first, station)
+        made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
+        kept = gone.kept_receipt(db, Log(serial, log_id), first)
+        if kept is not None and kept[0] > upto:
+            upto, made = kept
         if upto == first:
             return None
-        made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
         return {"serial": serial, "log_id": log_id, "first": first, "upto": upto, "mac": made.hex()}
 
     # --- traces -----------------------------------------------------------------------------

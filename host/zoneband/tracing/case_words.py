@@ -152,6 +152,25 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
         a=v["a"], b=v["b"]
     ),
     "span_backwards": lambda v: _("The span ends before it begins."),
+    "erase_holder": lambda v: _(
+        "{serial} had several wearers: say who is erased, by --holder, or which days, by --from "
+        "and --until. They are {holders}"
+    ).format(
+        serial=v["serial"], holders=holders([{"name": None, **turn} for turn in v["holders"]])
+    ),
+    "erase_undocked": lambda v: _(
+        "{serial} was handed out to {n} persons, and its log has not told when: dock it first."
+    ).format(serial=v["serial"], n=v["n"]),
+    "erase_case": lambda v: _(
+        "The wearer of {serial} is case {number}, which is open: close it first."
+    ).format(serial=v["serial"], number=v["number"]),
+    "erase_ahead": lambda v: _("{time} has not come yet: check the dates.").format(
+        time=day_and_time(v["from_s"])
+    ),
+    "no_right": lambda v: _("There is no request {number}.").format(number=v["number"]),
+    "erase_not_worn": lambda v: _("The wearer of {serial} had no band on in these days.").format(
+        serial=v["serial"]
+    ),
     "no_rules": lambda v: _("There is no rule set {name}. Rule sets are: {names}").format(
         name=v["name"], names=", ".join(v["names"])
     ),
