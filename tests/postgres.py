@@ -42,7 +42,7 @@ class Postgres:
     """A cluster that can be stopped and started."""
 
     def __init__(self, where: Path) -> None:
-        self._bin = _programs()
+        self.programs = _programs()
         self.where = where
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -58,7 +58,7 @@ class Postgres:
 
     def _run(self, program: str, *words: str | Path) -> None:
         done = subprocess.run(
-            [self._bin / program, *words],
+            [self.programs / program, *words],
             user=self._user,
             cwd="/",
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},

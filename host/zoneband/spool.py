@@ -275,3 +275,15 @@ class Spool(StationDb):
             )
             waiting, refused = waiting + row[0], refused + row[1]
         return waiting, refused
+
+    def oldest_s(self) -> int | None:
+        """Since when the oldest that waits has been here (UTC seconds); None when nothing waits."""
+        found = [
+            self._one(
+                f"SELECT MIN(created_s) FROM {table} WHERE {ready} AND sent_s IS NULL "
+                "AND refused IS NULL",
+                (),
+            )[0]
+            for table, ready in (("batches", "1"), ("sealed", "ready"))
+        ]
+        return min((at_s for at_s in found if at_s is not None), default=None)

@@ -1,6 +1,5 @@
 """The verbs as staff and tracers type them, against a server of their own over TLS."""
 
-import ipaddress
 import json
 import os
 import socket
@@ -8,17 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import clocked
 from bandbook import NOON, A, B, BandBook, key
+from certificates import Authority
 from support import ROOT
 from zoneband.server.tracing_server import Enrolment, TracingServer
 from zoneband.spool import Spool
@@ -34,48 +29,12 @@ def zoneband(data: Path, *words: str, lang: str = "en") -> subprocess.CompletedP
     )
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this computer, which is its own authority, and its key."""
-    secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(secret.public_key())
-        .serial_number(7)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [
-                    x509.DNSName("localhost"),
-                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-                ]
-            ),
-            False,
-        )
-        .sign(secret, hashes.SHA256())
-    )
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        secret.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return cert, private
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
     """(data directory, certificate, address) of a server that knows two bands."""
     data = tmp_path_factory.mktemp("site")
-    cert, private = certificate(data)
+    trusted = Authority(data)
+    trusted.sign(data / "tls")
     server = TracingServer(data / "server", utc=lambda: NOON + 86_400)
     for serial in (A, B):
         server.enrol(Enrolment(serial, "virtual", "band", 20_760, key(serial), bytes(32), key("r")))
@@ -84,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
         port = free.getsockname()[1]
     run = subprocess.Popen(
         [*clocked.tool(NOON + 86_400), "serve", "--data", str(data), "--port", str(port)]
-        + ["--tls-cert", str(cert), "--tls-key", str(private)],
+        + ["--tls-dir", str(data / "tls")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT / "host")},
@@ -95,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    yield data, cert, f"https://localhost:{port}"
+    yield data, trusted.file, f"https://localhost:{port}"
     run.terminate()
     run.wait()
 
@@ -178,7 +137,7 @@ def test_plain_http_is_served_to_this_computer_alone(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "localhost.example"):
         refused = zoneband(tmp_path, "serve", "--host", host, "--port", "0")
         assert refused.returncode == 2, host
-        assert refused.stderr.count("\n") == 1 and "--tls-cert" in refused.stderr
+        assert refused.stderr.count("\n") == 1 and "--tls-dir" in refused.stderr
     assert not (tmp_path / "server").exists()
 
 
@@ -186,6 +145,7 @@ def test_keys_are_for_their_owner_alone(site: tuple[Path, Path, str], tmp_path: 
     data, cert, url = site
     secret = tmp_path / "passphrase"
     secret.write_text("correct horse battery staple")
+    secret.chmod(0o600)
     made = zoneband(tmp_path, "authority", "init", "--passphrase-file", str(secret))
     assert made.returncode == 0, made.stderr
     code = invited(data, "Cảng")

@@ -31,6 +31,8 @@ def _about() -> dict[str, str]:
         "label": _("Print the labels of bands."),
         "authority": _("The health authority's keys."),
         "serve": _("Run the tracing server."),
+        "status": _("How the server or station on this computer is, and what needs doing."),
+        "systemd": _("The systemd units of server and station: print or install them."),
         "retention": _("Drop what is older than 21 days from the tracing server."),
         "erase": _("Erase a person from the tracing server."),
         "rights": _("What persons ask for by law, and by when they must have it."),

@@ -12,12 +12,15 @@ from zoneband.cli import operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.server import audit_log
+from zoneband.server import audit_log, logs, running, watch
 from zoneband.server.alone import alone
+from zoneband.server.app import make_app
 from zoneband.server.audit import fault_text
 from zoneband.server.database import VARIABLE, read_url
 from zoneband.server.limits import Limits
 from zoneband.server.moving import settle
+from zoneband.server.tls import Tls
+from zoneband.server.upkeep import Upkeep
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _BURST_S = 10  # of requests at their rate, that may come at once
@@ -45,8 +48,13 @@ def command(
     data: Data = None,
     host: Annotated[str, typer.Option(help=_("Address to listen on."))] = "127.0.0.1",
     port: Annotated[int, typer.Option(help=_("Port to listen on."), min=0, max=65535)] = 8470,
-    tls_cert: Annotated[Path | None, typer.Option(help=_("Certificate chain (PEM)."))] = None,
-    tls_key: Annotated[Path | None, typer.Option(help=_("Its private key (PEM)."))] = None,
+    tls_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help=_("Holds fullchain.pem and privkey.pem; what is renewed there is served."),
+        ),
+    ] = None,
     passphrase_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=_("Holds the authority's passphrase, else it is asked.")),
@@ -71,69 +79,54 @@ def command(
             "--two-persons", help=_("Trace a case only when a second person has confirmed it.")
         ),
     ] = False,
+    log_json: Annotated[
+        bool | None,
+        typer.Option(
+            "--log-json/--log-text",
+            help=_("Log in JSON, as where stderr is no terminal; or in text."),
+        ),
+    ] = None,
 ) -> None:
     """Run the tracing server until Ctrl-C."""
-    if (tls_cert is None) != (tls_key is None):
-        raise UserError(_("--tls-cert and --tls-key belong together."), ExitCode.USAGE)
-    if tls_cert is None and host not in _LOOPBACK:
+    if tls_dir is None and host not in _LOOPBACK:
         raise UserError(
-            _("Plain HTTP only on this computer itself: give --tls-cert and --tls-key."),
-            ExitCode.USAGE,
+            _("Plain HTTP only on this computer itself: give --tls-dir."), ExitCode.USAGE
         )
+    tls = Tls(tls_dir) if tls_dir else None
     limits = Limits(
         station_per_s=station_rate,
         station_burst=_BURST_S * station_rate,
         address_per_s=address_rate,
         address_burst=_BURST_S * address_rate,
     )
+    token = watch.find_token()
     where = data_dir(data)
     with alone(where / "server"):
+        logs.configure(not sys.stderr.isatty() if log_json is None else log_json, where / "server")
         if ledger is not None and settle(where / "server", read_url(ledger)):
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
-        _serve(where, host, port, tls_cert, tls_key, passphrase_file, limits, two_persons)
+        private = _unlock(where, passphrase_file)
+        application = make_app(
+            where / "server",
+            public_keys=authority.public_keys(where),
+            private_keys=private,
+            limits=limits,
+            two_persons=two_persons,
+            erasures=operator.erasures(where),
+            metrics_token=token,
+        )
+        _look_at_audit(where / "server")
+        _greet(running.url_of("https" if tls else "http", host, port), bool(private))
+        with Upkeep(application.state.server).running():
+            running.run(application, where / "server", host, port, list(private), tls, tls_dir)
 
 
-def _serve(
-    where: Path,
-    host: str,
-    port: int,
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    passphrase_file: Path | None,
-    limits: Limits,
-    two_persons: bool,
-) -> None:
-    import uvicorn
-
-    from zoneband.server.app import make_app
-    from zoneband.server.upkeep import Upkeep
-
-    directory = where / "server"
-    private = _unlock(where, passphrase_file)
-    application = make_app(
-        directory,
-        public_keys=authority.public_keys(where),
-        private_keys=private,
-        limits=limits,
-        two_persons=two_persons,
-        erasures=operator.erasures(where),
-    )
-    _look_at_audit(directory)
-    scheme = "https" if tls_cert else "http"
-    print(_("Tracing server on {url}").format(url=f"{scheme}://{host}:{port}"), flush=True)
-    print(_("Tracers log in at {url}").format(url=f"{scheme}://{host}:{port}/tracer/"), flush=True)
+def _greet(url: str, unlocked: bool) -> None:
+    print(_("Tracing server on {url}").format(url=url), flush=True)
+    print(_("Tracers log in at {url}").format(url=f"{url}/tracer/"), flush=True)
     print(_("Stations come with a code of: zoneband station invite NAME"), flush=True)
-    if not private:
+    if not unlocked:
         text = _(
             "Locked: enrolments, persons and logs are kept sealed until the passphrase is given."
         )
         print(text, flush=True)
-    with Upkeep(application.state.server).running():
-        uvicorn.run(
-            application,
-            host=host,
-            port=port,
-            log_level="warning",
-            ssl_certfile=str(tls_cert) if tls_cert else None,
-            ssl_keyfile=str(tls_key) if tls_key else None,
-        )

@@ -118,18 +118,19 @@ def _moment(utc_s: int | None) -> str:
 
 def _stations(data: Path | None) -> "Stations":
     directory = data_dir(data) / "server"
-    if not any((directory / name).exists() for name in ("ledger.sqlite", "ledger-url")):
-        raise UserError(
-            _("There is no tracing server in {path}: do this on the server's computer.").format(
-                path=directory.parent
-            ),
-            ExitCode.USAGE,
-        )
     try:
+        from zoneband.server import database
         from zoneband.server.stations import open_stations
     except ModuleNotFoundError as error:
         raise UserError(
             _("This needs a part that is not installed here ({part}).").format(part=error.name),
             ExitCode.USAGE,
         ) from error
+    if not database.exists(directory):
+        raise UserError(
+            _("There is no tracing server in {path}: do this on the server's computer.").format(
+                path=directory.parent
+            ),
+            ExitCode.USAGE,
+        )
     return open_stations(directory)

@@ -35,3 +35,18 @@ def alone(directory: Path) -> Generator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def held(directory: Path) -> bool:
+    """Whether a server holds a directory now."""
+    try:
+        fd = os.open(directory / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

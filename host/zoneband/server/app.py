@@ -34,6 +34,7 @@ from zoneband.server.problem import answer as _problem
 from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing_server import TracingServer, Unknown
+from zoneband.server.watch import Watch
 
 _NEWCOMER_BYTES = 4096
 _WRONG_CODES = {
@@ -62,11 +63,13 @@ def make_app(
     limits: Limits | None = None,
     two_persons: bool = False,
     erasures: Path | None = None,
+    metrics_token: str | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
     limits: of what stations may ask; two_persons: a case is traced only when another account has
-    confirmed it; erasures: as in TracingServer."""
+    confirmed it; erasures: as in TracingServer; metrics_token: opens /metrics, None: nothing
+    does."""
     numbers = [key.number for key in public_keys]
     server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures)
     server.cases.two_persons = two_persons
@@ -82,6 +85,8 @@ def make_app(
     app.state.server = server
     behind = Gate(door, server.accounts, server.tracer_token, server.audit)
     gate.guard(app, behind)
+    watch = Watch(server, directory, utc, metrics_token)
+    watch.add(app, utc)
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -120,12 +125,6 @@ def make_app(
         door.check_body(caller.digest, NO_BODY)
         server.nonces.settle(caller.mark)
         return caller.name
-
-    @app.get("/healthz")
-    def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Whether the server is up, and whether it can open sealed records and logs."""
-        key = "locked" if server.sealed.locked() else "unlocked"
-        return {"status": "ok", "version": __version__, "authority": key}
 
     @app.post("/v1/stations", status_code=201)
     async def add_station(request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -207,7 +206,9 @@ def make_app(
         except ValueError as error:
             raise Problem(400, str(error)) from None
         await run_in_threadpool(server.nonces.settle, caller.mark)
-        serial = batch.unpack(data).header.serial
+        parsed = batch.unpack(data)
+        watch.metrics.took(parsed, count)
+        serial = parsed.header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
         refused, dropped = await run_in_threadpool(server.refused, sha256)

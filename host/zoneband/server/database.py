@@ -7,7 +7,6 @@ $ZONEBAND_LEDGER_PASSWORD, or from where PostgreSQL's own tools look ($PGPASSWOR
 ~/.pgpass).
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, mak
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from zoneband import durable
+from zoneband import durable, secret_files
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 
@@ -112,13 +111,7 @@ def connect(url: URL) -> Engine:
 
 def _password() -> str | None:
     # None: PostgreSQL's own library looks for it.
-    there = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / _CREDENTIAL
-    if there.exists():
-        try:
-            return there.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(_("{path} cannot be read.").format(path=there)) from error
-    return os.environ.get(PASSWORD_VARIABLE)
+    return secret_files.find(_CREDENTIAL, PASSWORD_VARIABLE)
 
 
 def _durable_sqlite(connection: Any, _record: object) -> None:

@@ -48,6 +48,7 @@ _PUBLIC, _STATION = Entry(Way.PUBLIC), Entry(Way.STATION)
 PUBLIC = (
     "GET /",  # sends to the pages
     "GET /healthz",
+    "GET /metrics",  # has a token of its own
     "GET /docs",
     "GET /openapi.json",
     "GET /v1/authority",

@@ -17,7 +17,17 @@ from sqlalchemy import Connection, insert, select, update
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import brought, chains, database, gone, groups, ledger, orders, working_days
+from zoneband.server import (
+    brought,
+    chains,
+    condition,
+    database,
+    gone,
+    groups,
+    ledger,
+    orders,
+    working_days,
+)
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
 from zoneband.server.audit import Audit
@@ -270,6 +280,15 @@ class TracingServer:
             "enrolments_refused": refused,
             "clock": {"spans": len(vouched), "vouched": sum(vouched)},
         }
+
+    def condition(self, directory: Path) -> condition.Condition:
+        """How this server, whose directory this is, is now."""
+        return condition.look(self._engine, self.stations, directory, self._utc())
+
+    def touch(self) -> None:
+        """Return if the ledger answers; raise SQLAlchemyError if it does not."""
+        with self._engine.connect() as db:
+            db.execute(select(1))
 
     # --- batches ----------------------------------------------------------------------------
 
