@@ -1,5 +1,6 @@
 """Store and forward: sealed records and batches from the spool to the tracing server."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -349,4 +350,5 @@ class Uploader:
             server_s = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         except ValueError:
             return
-        stations.note_server_time(self._data, time.time() - server_s)
+        with contextlib.suppress(OSError):  # a full disk
+            stations.note_server_time(self._data, time.time() - server_s)

@@ -1,7 +1,9 @@
 """The ledger in PostgreSQL: the same answers, and nothing lost when the database goes away."""
 
+import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +27,14 @@ from postgres import GUARDED, PASSWORD, Postgres
 from served import Server
 from zoneband import seal
 from zoneband.cli.main import main
-from zoneband.errors import ExitCode
+from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import set_language
 from zoneband.seal import Kind
 from zoneband.server import database, ledger
-from zoneband.server.alone import alone
+from zoneband.server.alone import alone, alone_on_ledger
 from zoneband.server.moving import settle
 from zoneband.server.process import running
+from zoneband.server.tracing_server import TracingServer
 
 Promise = Callable[..., None]
 
@@ -296,6 +299,59 @@ def test_two_servers_on_one_directory_are_one_too_many(said: Any, tmp_path: Path
         pass
 
 
+# As its directory's files are held against it; as it learns the bands' IDs; as it is held.
+@pytest.mark.parametrize(
+    "words", ["SELECT batches.name", "SELECT chains.id", "SELECT pg_try_advisory_lock"]
+)
+def test_a_database_that_goes_while_a_server_starts_is_told(
+    said: Any, postgres: Postgres, tmp_path: Path, words: str
+) -> None:
+    url = postgres.database()
+    settle(tmp_path / "server", database.read_url(url))
+    with stopped_before(postgres, words):
+        code, line = said(*serve(tmp_path, url))
+    assert code == ExitCode.REFUSED and "cannot be opened" in line
+
+
+def test_two_directories_with_one_ledger_are_one_too_many(
+    said: Any, postgres: Postgres, tmp_path: Path
+) -> None:
+    url = postgres.database()
+    one, other = tmp_path / "one", tmp_path / "other"
+    for place in (one, other):
+        place.mkdir()
+    with running(one, ledger=url):
+        code, line = said(*serve(other, url))
+        assert code == ExitCode.REFUSED and "each has its own ledger" in line
+    # Nobody holds it, and it is still empty.
+    with alone_on_ledger(other / "server"):
+        pass
+    server = TracingServer(one / "server", utc=lambda: NOON + 86_400)
+    data = BandBook(A, tmp_path).batch()
+    server.take("st", hashlib.sha256(data).hexdigest(), data)
+    code, line = said(*serve(other, url))
+    assert code == ExitCode.REFUSED and "is not the one of" in line
+
+
+def test_a_ledger_is_held_again_when_its_database_was_away(postgres: Postgres, home: Path) -> None:
+    def held() -> bool:
+        try:
+            with alone_on_ledger(home):
+                return False
+        except UserError as error:
+            return "each has its own" in error.message
+
+    with alone_on_ledger(home, look_s=0.2):
+        assert held()
+        postgres.stop()
+        postgres.start()
+        until = time.monotonic() + 30
+        while not held():
+            assert time.monotonic() < until
+            time.sleep(0.5)
+    assert not held()
+
+
 def test_every_verb_finds_the_ledger_of_the_server(
     said: Any, postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -304,4 +360,6 @@ def test_every_verb_finds_the_ledger_of_the_server(
         assert code == ExitCode.REFUSED and "runs on" in line
         code, line = said("tracer", "list", "--data", str(tmp_path))
         assert code == ExitCode.NOTHING and "no tracer yet" in line
+        code, line = said("station", "list", "--data", str(tmp_path))
+        assert code == ExitCode.NOTHING and "no station yet" in line
         assert not (tmp_path / "server" / "ledger.sqlite").exists()

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from fastapi import FastAPI
 
 from zoneband import authority
 from zoneband.cli import operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.server import audit_log, logs, running, watch
-from zoneband.server.alone import alone
+from zoneband.server import audit_log, logs, running, watch, wholeness
+from zoneband.server.alone import alone, alone_on_ledger
 from zoneband.server.app import make_app
 from zoneband.server.audit import fault_text
-from zoneband.server.database import VARIABLE, read_url
+from zoneband.server.database import VARIABLE, read_url, telling
 from zoneband.server.limits import Limits
 from zoneband.server.moving import settle
 from zoneband.server.tls import Tls
@@ -105,20 +106,36 @@ def command(
         logs.configure(not sys.stderr.isatty() if log_json is None else log_json, where / "server")
         if ledger is not None and settle(where / "server", read_url(ledger)):
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
-        private = _unlock(where, passphrase_file)
+        with alone_on_ledger(where / "server"):
+            private = _unlock(where, passphrase_file)
+            application = _application(where, private, limits, two_persons, token)
+            _look_at_audit(where / "server")
+            _greet(running.url_of("https" if tls else "http", host, port), bool(private))
+            with Upkeep(application.state.server).running():
+                running.run(application, where / "server", host, port, list(private), tls, tls_dir)
+
+
+def _application(
+    where: Path,
+    private: dict[int, X25519PrivateKey],
+    limits: Limits,
+    two_persons: bool,
+    metrics_token: str | None,
+) -> FastAPI:
+    directory = where / "server"
+    with telling(directory):
         application = make_app(
-            where / "server",
+            directory,
             public_keys=authority.public_keys(where),
             private_keys=private,
             limits=limits,
             two_persons=two_persons,
             erasures=operator.erasures(where),
-            metrics_token=token,
+            metrics_token=metrics_token,
         )
-        _look_at_audit(where / "server")
-        _greet(running.url_of("https" if tls else "http", host, port), bool(private))
-        with Upkeep(application.state.server).running():
-            running.run(application, where / "server", host, port, list(private), tls, tls_dir)
+        for line in wholeness.settle(application.state.server, directory):
+            print(line, flush=True)
+    return application
 
 
 def _greet(url: str, unlocked: bool) -> None:

@@ -114,8 +114,8 @@ class Accounts:
             "roles": roles.text(roles.read(given)),
         }
         with self._lock, self._engine.begin() as db:
-            done = db.execute(upsert(db, ledger.tracers).values(row).on_conflict_do_nothing())
-            if not done.rowcount:
+            add = upsert(db, ledger.tracers).values(row).on_conflict_do_nothing()
+            if db.execute(add.returning(ledger.tracers.c.name)).first() is None:
                 raise UserError(_("There is a tracer {name} already.").format(name=kept))
         return kept
 

@@ -60,7 +60,8 @@ def add(
         base_key=base_key,
         from_s=from_s,
     )
-    return bool(db.execute(row.on_conflict_do_nothing()).rowcount)
+    add = row.on_conflict_do_nothing().returning(table.c.id)
+    return db.execute(add).first() is not None
 
 
 def known(db: Connection, base_key: bytes) -> bool:

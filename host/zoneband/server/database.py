@@ -7,7 +7,8 @@ $ZONEBAND_LEDGER_PASSWORD, or from where PostgreSQL's own tools look ($PGPASSWOR
 ~/.pgpass).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,8 @@ def _durable_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def told(url: URL, error: OperationalError) -> UserError:
-    """Why a PostgreSQL could not be opened, in one line."""
+def told(url: URL, error: DBAPIError) -> UserError:
+    """Why a PostgreSQL could not be opened or used, in one line."""
     where = url.set(drivername="postgresql").render_as_string(hide_password=True)
     reason = " ".join(str(error.orig).split())
     if "password" in reason or "authentication failed" in reason:
@@ -145,6 +146,18 @@ def told(url: URL, error: OperationalError) -> UserError:
     return UserError(
         _("The ledger {url} cannot be opened: {reason}").format(url=where, reason=reason)
     )
+
+
+@contextmanager
+def telling(directory: Path) -> Generator[None]:
+    """What is done meanwhile ends in one line when the ledger's database goes away. Raises
+    UserError."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_gone(error):
+            raise
+        raise told(url_of(directory), error) from error
 
 
 def check(db: Connection) -> None:

@@ -94,7 +94,7 @@ class Ingest:
             if not len(part["start_s"]):
                 continue
             path = store.write(self._encounters, int(day), part)
-            self._note(db, path, int(day), part, 0)
+            self._note(db, path, int(day), part, 0, self._tried(int(day), today))
             self._merge(db, int(day))
         if refused and batch:
             table = ledger.batches
@@ -106,14 +106,14 @@ class Ingest:
         found, due = self._identities.find(part["rotating_id"][open_], day, today)
         part["contact"][open_], part["due_s"][open_] = found, due
 
+    def _tried(self, day: int, today: int) -> int:
+        # The newest chain that the IDs of a day were held against: none while the server's clock
+        # is so far off that it does not look around that day. It may come right again.
+        near = day == UNPLACED_DAY or self._identities.covers(day, today)
+        return self._identities.newest if near else 0
+
     def _note(
-        self,
-        db: Connection,
-        path: str,
-        day: int,
-        part: store.Columns,
-        level: int,
-        tried: int | None = None,
+        self, db: Connection, path: str, day: int, part: store.Columns, level: int, tried: int
     ) -> None:
         db.execute(
             insert(ledger.segments).values(
@@ -122,7 +122,7 @@ class Ingest:
                 rows=len(part["start_s"]),
                 level=level,
                 unresolved=int((part["contact"] < 0).sum()),
-                tried=self._identities.newest if tried is None else tried,
+                tried=tried,
                 loose=int((part["clock"] < Quality.VOUCHED).sum()),
             )
         )
@@ -190,11 +190,11 @@ class Ingest:
                 db.execute(
                     update(table)
                     .where(table.c.path == row["path"])
-                    .values(tried=self._identities.newest)
+                    .values(tried=self._tried(row["day"], today))
                 )
                 continue
             part, _count = _without_unwanted(db, part, refuse)
-            self._replace(db, row, part, self._identities.newest)
+            self._replace(db, row, part, self._tried(row["day"], today))
 
     def _replace(
         self, db: Connection, row: Mapping[Any, Any], part: store.Columns, tried: int
@@ -269,14 +269,15 @@ class Ingest:
 
     def sweep(self, db: Connection, at_once: bool = False) -> None:
         """Remove segment files that the ledger does not name, of merges and of crashes, and did not
-        name at the sweep before either: a query may still read what was dropped since. at_once: no
-        query does."""
+        name at the sweep before either: a query may still read what was dropped since. While one
+        that it names is not there nothing is removed: an old ledger may have been put back, and
+        the newer files then hold what it misses. at_once: no query reads, and all goes."""
         named = set(db.execute(select(ledger.segments.c.path)).scalars())
-        unnamed = {
-            path
-            for path in self._encounters.glob("day=*/*")
-            if str(path.relative_to(self._encounters)) not in named
-        }
+        there = {str(p.relative_to(self._encounters)): p for p in self._encounters.glob("day=*/*")}
+        unnamed = {path for name, path in there.items() if name not in named}
+        if named - there.keys() and not at_once:
+            self._unnamed = unnamed
+            return
         for path in unnamed if at_once else unnamed & self._unnamed:
             path.unlink(missing_ok=True)
             self._unnamed.discard(path)

@@ -12,6 +12,7 @@ from sqlalchemy.sql import text
 from zoneband.errors import UserError
 from zoneband.i18n import _
 from zoneband.server import database, ledger
+from zoneband.server.wholeness import other_directory
 
 _ROWS = 1000  # at a time
 
@@ -61,11 +62,7 @@ def _check(db: Connection, directory: Path, known: bool) -> None:
     name = db.execute(kept.limit(1)).scalar()
     strange = name is not None and not (raw / name).exists()
     if strange or (not known and raw.is_dir() and any(raw.iterdir())):
-        raise UserError(
-            _("The ledger {url} is not the one of {path}. Nothing was changed.").format(
-                url=_shown(db.engine.url), path=directory
-            )
-        )
+        raise other_directory(db, directory)
 
 
 def _move(directory: Path, engine: Engine, url: URL) -> None:

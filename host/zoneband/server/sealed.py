@@ -49,7 +49,7 @@ class SealedRecords:
         self, directory: Path, engine: Engine, enrol: Enrol, utc: Callable[[], float] = time.time
     ) -> None:
         self._files = directory / "sealed"
-        self._files.mkdir(exist_ok=True)
+        durable.folder(self._files)
         self._engine = engine
         self._enrol = enrol
         self._utc = utc
@@ -97,9 +97,6 @@ class SealedRecords:
         if gone == DROPPED:
             return False, gone
         path = self._files / name
-        new = not path.exists()
-        if new:
-            durable.write(path, lambda f: f.write(data), 0o600)
         row = {
             "name": name,
             "station": station,
@@ -109,7 +106,11 @@ class SealedRecords:
             "state": KEPT,
         }
         with self._engine.begin() as db:
-            db.execute(upsert(db, table).values(row).on_conflict_do_nothing())
+            add = upsert(db, table).values(row).on_conflict_do_nothing()
+            new = db.execute(add.returning(table.c.name)).first() is not None
+            if new or not path.exists():
+                # As with batches: on the disk before the ledger names it.
+                durable.write(path, lambda f: f.write(data), 0o600)
             state = db.execute(select(table.c.state).where(table.c.name == name)).scalar_one()
         if state == KEPT and number in self._keys:
             state = self._work(name)

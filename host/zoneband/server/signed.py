@@ -23,6 +23,8 @@ from http_message_signatures.resolvers import (
     VerificationKey,
 )
 from http_message_signatures.signatures import HTTPMessageVerifier
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import ClientDisconnect
 
 from zoneband import signing
 from zoneband.server.limits import Buckets, Limits
@@ -150,6 +152,8 @@ class Doorkeeper:
                         raise Problem(413, f"at most {limit // 1024} KiB")
                     running.update(part)
                     parts.append(part)
+        except ClientDisconnect:
+            raise Problem(400, "the body did not come whole") from None  # nobody reads it
         except TimeoutError:
             raise Problem(408, "the body did not come in time", reason="slow") from None
         if signed is not None:
@@ -196,7 +200,8 @@ class Doorkeeper:
                 require_components=signing.COMPONENTS,
             )
         except InvalidSignature as error:
-            if isinstance(error.__cause__, Problem):
+            # What the look for the key came to: nobody's, or a ledger that did not answer.
+            if isinstance(error.__cause__, (Problem, DBAPIError)):
                 raise error.__cause__ from None
             raise _not_genuine() from None
         except ValueError:

@@ -83,7 +83,7 @@ def _table(columns: Columns) -> pa.Table:
 
 def _write(root: Path, day: int, table: pa.Table) -> str:
     folder = root / datetime.fromtimestamp(day * 86400, UTC).strftime("day=%Y-%m-%d")
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.folder(folder)
     held = pa.BufferOutputStream()  # which other threads need not stop for
     # A twentieth larger than zstd, and a query over all rows takes a quarter less time.
     pq.write_table(table, held, compression="lz4")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from zoneband import batch as batches
 from zoneband import durable, serials
@@ -96,9 +96,9 @@ class TracingServer:
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
         database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
-        self._raw.mkdir(exist_ok=True)
+        durable.folder(self._raw)
         self._encounters = directory / "encounters"
-        self._encounters.mkdir(exist_ok=True)
+        durable.folder(self._encounters)
         self._lock = threading.RLock()
         self._utc = utc
         self._swept = -_SWEEP_S
@@ -159,6 +159,11 @@ class TracingServer:
         self.erasing.catch_up()
         days = functools.partial(working_days.load, directory)
         self.rights = Rights(self._engine, self._lock, utc, days, self.erasing)
+
+    @property
+    def engine(self) -> Engine:
+        """Its ledger."""
+        return self._engine
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
@@ -302,13 +307,14 @@ class TracingServer:
         with self._lock:
             if self._behind:
                 self._learn_chains()
-            new, parsed = self._keep(name, data, parsed)
+            path = self._raw / name
+            dropped, parsed, data = self._left_of(name, data, parsed)
             count = 0
             made = None
             starts = [cursor for cursor, _ in parsed.chunks]
             ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
-                db.execute(
+                add = (
                     upsert(db, ledger.batches)
                     .values(
                         name=name,
@@ -322,6 +328,11 @@ class TracingServer:
                     )
                     .on_conflict_do_nothing()
                 )
+                new = db.execute(add.returning(ledger.batches.c.name)).first() is not None
+                if not dropped and (new or not path.exists()):
+                    # On the disk before the ledger names it. A file that is there and that no row
+                    # names is written again: its name may not be on the disk yet.
+                    durable.write(path, lambda f: f.write(data))
                 ingested = db.execute(
                     select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
                 ).scalar()
@@ -341,8 +352,10 @@ class TracingServer:
             self._sweep()
             return new, count, made
 
-    def _keep(self, name: str, data: bytes, parsed: batches.Batch) -> tuple[bool, batches.Batch]:
-        # A batch's file: whether it is new, and what of the batch was not dropped or erased before.
+    def _left_of(
+        self, name: str, data: bytes, parsed: batches.Batch
+    ) -> tuple[bool, batches.Batch, bytes]:
+        # Whether a batch was dropped before, and what of it was not erased before.
         table = ledger.batches
         header = parsed.header
         with self._engine.connect() as db:
@@ -350,14 +363,10 @@ class TracingServer:
             dropped = db.execute(found).scalar() is not None
             sectors = brought.spans(parsed.chunks)
             missing = gone.masks(db, header.serial, header.log_id, sectors)
-        path = self._raw / name
-        new = not dropped and not path.exists()
         if any(mask & missing.get(number, 0) for number, mask in sectors.items()):
             parsed = gone.cut(parsed, missing)
             data = batches.pack(header, parsed.chunks)
-        if new:
-            durable.write(path, lambda f: f.write(data))
-        return new, parsed
+        return dropped, parsed, data
 
     def refused(self, name: str) -> tuple[int, bool]:
         """How many encounters of a batch were not kept, since their days are dropped or they were
