@@ -17,6 +17,7 @@ from zoneband.flash import locked
 from zoneband.flash.job import FlashResult
 from zoneband.groups import GroupKeys
 from zoneband.seal import Kind
+from zoneband.sim import band as bands
 from zoneband.sim import keys as sim_keys
 from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import VirtualBoard
@@ -147,6 +148,18 @@ def test_a_lock_that_is_seen_only_at_the_repl_is_told_too_and_opens_by_an_order(
     result = shop.flash(port)
     assert (result.outcome, result.serial) == ("done", serial), result.message
     assert "unlocked" in result.note
+
+
+def test_a_locked_band_lets_nobody_to_its_repl_however_long_its_start_takes(
+    shop: Workshop, slot: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _board, port, serial = handed_out(shop, slot)
+    slow = tmp_path / "micropython"
+    slow.write_text(f'#!/bin/sh\nsleep 0.6\nexec {bands.find_vm()} "$@"\n', encoding="utf-8")
+    slow.chmod(0o755)
+    monkeypatch.setattr(bands, "find_vm", lambda: str(slow))
+    monkeypatch.setattr(locked, "LOOK_S", 0.0)
+    assert_refused(shop.flash(port), serial)
 
 
 def test_erasing_needs_no_unlocking(shop: Workshop, slot: int) -> None:

@@ -616,6 +616,7 @@ def test_a_locked_band_gives_nobody_the_repl(old: Flash, tmp_path: Path) -> None
 import micropython
 calls = []
 class Micropython:
+    const = int
     def kbd_intr(self, char):
         calls.append(char)
 sys.modules["micropython"] = Micropython()

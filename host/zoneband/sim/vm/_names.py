@@ -15,12 +15,14 @@ _POOL_BYTES = const(12000)
 
 
 def _fill():
+    # Whatever the script before holds: only what one name more takes tells that the pool is there.
     n = taken = 0
-    while gc.mem_alloc() - taken < _POOL_BYTES:
+    while taken < _POOL_BYTES:
         if not n & 63:
             gc.collect()
-        taken = gc.mem_alloc()
+        before = gc.mem_alloc()
         getattr(gc, "%x" % n, None)
+        taken = gc.mem_alloc() - before
         n += 1
     gc.collect()
 

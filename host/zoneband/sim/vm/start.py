@@ -2,12 +2,19 @@
 
 On a flashed chip "/" is the littlefs of its `vfs` partition, and this computer's files are below
 /host, where only the stand-ins look. After a soft reset of the raw REPL nothing is run.
+
+No Ctrl-C interrupts it before boot.py, however long this computer takes: on a chip the interrupt is
+let in when boot.py begins.
 """
 
-import sys
+import micropython
 
-import _air
-import uos
+micropython.kbd_intr(-1)
+
+import sys  # noqa: E402
+
+import _air  # noqa: E402 (from here on the supervisor hands over what came by the cable)
+import uos  # noqa: E402
 
 
 def _mount():
@@ -49,6 +56,7 @@ if uos.getenv("STAND_IN_FLASH"):
     _mount()
 if uos.getenv("STAND_IN_MAIN"):
     _air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
+    micropython.kbd_intr(3)
     _run("boot")
     _air.wait(_air.now_us + int(uos.getenv("STAND_IN_IMPORT_US") or "0"))
     _run("main")
