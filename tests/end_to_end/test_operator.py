@@ -25,7 +25,7 @@ from certificates import Authority
 from postgres import Postgres, cluster
 from support import ROOT
 
-HOW_TO = ROOT / "docs" / "operator.md"
+HOW_TO = ROOT / "README.md"
 NAME, PASSWORD = "tracing.example.vn", "right horse battery staple"
 
 STAND_INS = {
@@ -70,7 +70,7 @@ run = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, 
 
 def commands(heading: str) -> list[str]:
     """The commands of a chapter of the how-to, in order."""
-    [chapter] = re.findall(rf"(?ms)^## {re.escape(heading)}$(.*?)(?=^## |\Z)", HOW_TO.read_text())
+    [chapter] = re.findall(rf"(?ms)^### {re.escape(heading)}$(.*?)(?=^###? |\Z)", HOW_TO.read_text())
     found = re.findall(r"(?ms)^```sh\n(.*?)^```$", chapter)
     lines = [line for block in found for line in block.splitlines()]
     assert lines and all(line.startswith("sudo ") for line in lines)
