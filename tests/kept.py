@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from argon2 import PasswordHasher
+from pyotp import TOTP
 from sqlalchemy import Engine, event
 
 from bandbook import BandBook, key
@@ -17,6 +19,9 @@ from support import ROOT
 from zoneband import batch as batches
 from zoneband import durable
 from zoneband.server import store
+from zoneband.server.accounts import Accounts, new_secret
+from zoneband.server.ledger import open_ledger
+from zoneband.server.roles import TRACER
 from zoneband.server.tracing_server import TracingServer
 from zoneband.wire import receipt, records
 
@@ -115,6 +120,17 @@ def zoneband(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
+
+
+def as_tracer(office: Office, method: str, path: str, **values: Any) -> Any:
+    """A request of somebody with the role of a tracer and no other."""
+    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    accounts = Accounts(open_ledger(office.path / "server"), utc=lambda: office.now, hasher=quick)
+    secret = new_secret()
+    accounts.add("lan", "bốn con mèo trên mái", secret, [TRACER])
+    token = accounts.login("lan", "bốn con mèo trên mái", TOTP(secret).at(office.now), "127.0.0.1")
+    headers = {"Authorization": f"Bearer {token}"}
+    return office.http.request(method, path, headers=headers, **values)
 
 
 def operator(office: Office, method: str, path: str, **values: Any) -> Any:

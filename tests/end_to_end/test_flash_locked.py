@@ -29,8 +29,9 @@ def handed_out(shop: Workshop, slot: int) -> tuple[VirtualBoard, Path, str]:
     """A band with a log that was flashed and issued here: board, port, serial."""
     board = shop.tray.add()
     port = shop.tray.put(slot, board)
-    serial = shop.flash(port).serial
-    assert serial is not None
+    flashed = shop.flash(port)
+    serial = flashed.serial
+    assert serial is not None, flashed
     shop.fill(port, 50)
     docked = DockJob(
         str(port), shop.spool, "st", True, dock_key, state=(records.ISSUED, slot)

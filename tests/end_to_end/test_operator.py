@@ -70,7 +70,9 @@ run = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, 
 
 def commands(heading: str) -> list[str]:
     """The commands of a chapter of the how-to, in order."""
-    [chapter] = re.findall(rf"(?ms)^### {re.escape(heading)}$(.*?)(?=^###? |\Z)", HOW_TO.read_text())
+    [chapter] = re.findall(
+        rf"(?ms)^### {re.escape(heading)}$(.*?)(?=^###? |\Z)", HOW_TO.read_text()
+    )
     found = re.findall(r"(?ms)^```sh\n(.*?)^```$", chapter)
     lines = [line for block in found for line in block.splitlines()]
     assert lines and all(line.startswith("sudo ") for line in lines)

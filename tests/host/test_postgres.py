@@ -281,6 +281,7 @@ def test_the_password_comes_from_where_nobody_else_reads(
     elif way == "credential":
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
         (tmp_path / "ledger-password").write_text(PASSWORD + "\n")
+        (tmp_path / "ledger-password").chmod(0o600)
     else:
         monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
         (tmp_path / "pgpass").write_text(f"*:*:*:{GUARDED}:{PASSWORD}\n")

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from bandbook import DAY, NOON, A, B, BandBook, C, id_of
 from kept import (
+    as_tracer,
     files,
     held,
     ids_in,
@@ -288,7 +289,7 @@ def test_the_verb_works_beside_a_running_server_and_without_one(tmp_path: Path) 
 
 
 def test_only_whoever_runs_the_server_may_ask_for_it(office: Office) -> None:
-    assert office.ask("POST", "/v1/retention").status_code == 403
+    assert as_tracer(office, "POST", "/v1/retention").status_code == 403
     assert office.http.post("/v1/retention").status_code == 401
     answer = operator(office, "POST", "/v1/retention")
     assert answer.status_code == 200 and answer.json()["first_day"] > 0

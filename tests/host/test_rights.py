@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandbook import NOON, A, B, C
-from kept import held, operator, put, rows, server_of, whole_log_receipt, zoneband
+from kept import as_tracer, held, operator, put, rows, server_of, whole_log_receipt, zoneband
 from office import Office
 from stationed import settings as station_settings
 from zoneband import station as stations
@@ -230,7 +230,7 @@ def test_the_verb_records_lists_and_answers(office: Office) -> None:
 
 def test_the_register_is_for_whoever_runs_the_server(office: Office) -> None:
     body: dict[str, Any] = {"kind": "access", "serial": A}
-    assert office.ask("POST", "/v1/rights", json=body).status_code == 403
+    assert as_tracer(office, "POST", "/v1/rights", json=body).status_code == 403
     assert operator(office, "POST", "/v1/rights", json=body).status_code == 201
     assert operator(office, "POST", "/v1/rights", json={**body, "kind": "x"}).status_code == 422
     assert len(operator(office, "GET", "/v1/rights").json()) == 1

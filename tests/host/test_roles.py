@@ -390,6 +390,7 @@ def test_accounts_get_roles_by_the_verbs_and_the_audit_log_tells(
 ) -> None:
     secret = tmp_path / "password"
     secret.write_text(PASSWORD)
+    secret.chmod(0o600)
     words = ("tracer", "add", "mai", "--role", "health", "--password-file", str(secret))
     assert run(*words)[0] == 0
     found = {row["name"]: row["roles"] for row in json.loads(run("tracer", "list", "--json")[1])}
@@ -418,6 +419,7 @@ def test_from_another_computer_one_logs_in_with_a_role(
     away = tmp_path / "away"
     secret = tmp_path / "password"
     secret.write_text(PASSWORD)
+    secret.chmod(0o600)
 
     def log_in(name: str) -> tuple[int, str, str]:
         staff.now += 60

@@ -118,7 +118,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
             assert [c["serial"] for c in trace["contacts"]] == [B], trace
             people = http.get(f"/v1/bands/{A}/people", headers=tracer).json()
             assert people[0]["name"] == NAME
-            case = {"serial": A, "onset": "2026-11-03"}
+            code = http.post("/v1/case-codes", headers=tracer).json()["code"]
+            case = {"serial": A, "onset": "2026-11-03", "code": code}
             assert http.post("/v1/cases", json=case, headers=tracer).status_code == 201
             assert http.get("/v1/cases/1/contacts", headers=tracer).status_code == 200
             for wrong in (f"/v1/bands/{A}", f"/{NAME}/{PHONE}", f"/v1/nothing/{A}?name={NAME}"):
