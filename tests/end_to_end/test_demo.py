@@ -30,7 +30,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return done.stdout, next(data.glob("seed-7-*"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, Path]) -> None:
     out, where = lived
     assert "Phải gọi: " in out
@@ -43,7 +43,7 @@ def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, 
     assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_one_altered_record_is_seen(lived: tuple[str, Path]) -> None:
     _, where = lived
 

@@ -18,6 +18,7 @@ from zoneband import batch
 from zoneband.campaigns.made import Docked, MadeLog
 from zoneband.server.accounts import csrf
 from zoneband.server.app import make_app
+from zoneband.server.audit import OPERATOR
 from zoneband.server.limits import Limits
 from zoneband.server.roles import ROLES
 from zoneband.server.tracing_server import Enrolment, TracingServer
@@ -53,7 +54,9 @@ class ApiSite:
         for book in self.books:
             for data in self.dock(book).batches(STATION, 0):
                 server.take(STATION, batch.name(data), data)
-        server.cases.declare(SERIALS[0], time.strftime("%Y-%m-%d", time.gmtime(self.now_s)), None)
+        onset = time.strftime("%Y-%m-%d", time.gmtime(self.now_s))
+        code, _by_s = server.cases.codes.give(OPERATOR)
+        server.cases.declare(SERIALS[0], onset, code=code)
         self._totp = pyotp.random_base32()
         server.accounts.add(TRACER, _PASSWORD, self._totp, ROLES)
         server.engine.dispose()
