@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi.testclient import TestClient
 
 from bandbook import DAY, NOON, A, B, BandBook, C, key
+from stationed import come
 from zoneband import seal
 from zoneband.seal import Kind, PublicKey
 from zoneband.server.app import make_app
@@ -25,15 +26,16 @@ D, PLACE = "ZB-DDDD-000N", "ZB-PPPP-000V"
 class Office:
     """A tracing server that holds the authority's key, spoken to as stations and tracers do."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **settings: Any) -> None:
+        """settings: of the application, beside its keys."""
         self.path = path
         self.now = NOON + 86_400
         private = X25519PrivateKey.generate()
         self.authority = PublicKey(1, private.public_key().public_bytes_raw())
-        app = make_app(path / "server", lambda: self.now, [self.authority], {1: private})
+        keys = [self.authority], {1: private}
+        app = make_app(path / "server", lambda: self.now, *keys, **settings)
         self.http = TestClient(app, client=("127.0.0.1", 1), raise_server_exceptions=False)
-        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
-        self.station = {"Authorization": f"Bearer {token}"}
+        self.station = come(self.http, path / "server", "st", lambda: self.now)
         tracer = (path / "server" / "tracer-token").read_text()
         self.tracer = {"Authorization": f"Bearer {tracer}"}
         self.books: dict[str, BandBook] = {}
@@ -53,7 +55,7 @@ class Office:
         data = seal.seal(self.authority, kind, facts)
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/records/{name}"
-        assert self.http.put(path, content=data, headers=self.station).status_code == 201
+        assert self.http.put(path, content=data, auth=self.station).status_code == 201
 
     def book(self, serial: str) -> BandBook:
         if serial not in self.books:
@@ -65,18 +67,26 @@ class Office:
         self.book(serial).mark(records.STATE, utc_s, records.ISSUED, number)
         self.record(Kind.PERSON, serial=serial, number=number, utc_s=utc_s, name=name, phone=None)
 
+    def record_returned(self, serial: str, number: int, utc_s: int) -> None:
+        """What a station says of a band that was taken back."""
+        self.record(Kind.EVENT, serial=serial, number=number, utc_s=utc_s, event="returned")
+
     def dock(self, *serials: str) -> None:
         for serial in serials or tuple(self.books):
             data = self.book(serial).batch()
             path = f"/v1/stations/st/batches/{hashlib.sha256(data).hexdigest()}"
-            answer = self.http.put(path, content=data, headers=self.station)
+            answer = self.http.put(path, content=data, auth=self.station)
             assert answer.is_success, answer.text
 
     def ask(self, method: str, path: str, **values: Any) -> Any:
         return self.http.request(method, path, headers=self.tracer, **values)
 
+    def case_code(self) -> str:
+        return self.ask("POST", "/v1/case-codes").json()["code"]
+
     def declare(self, serial: str, **facts: Any) -> dict[str, Any]:
-        answer = self.ask("POST", "/v1/cases", json={"serial": serial, **facts})
+        body = {"serial": serial, "code": self.case_code(), **facts}
+        answer = self.ask("POST", "/v1/cases", json=body)
         assert answer.status_code == 201, answer.text
         return answer.json()
 

@@ -8,9 +8,11 @@ from fastapi.testclient import TestClient
 
 from bandbook import DAY, NOON, A, B, C, key
 from sealedbook import AUTHORITY, NUMBER, SealedBook
+from stationed import come
 from zoneband.seal import PublicKey
 from zoneband.server.app import make_app
 from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.signing import Signature
 from zoneband.wire import receipt
 
 KEYS = {NUMBER: AUTHORITY}
@@ -29,21 +31,21 @@ class Server:
         private = KEYS if unlocked else None
         app = make_app(path, lambda: NOON + 86_400, [PUBLIC], private)
         self.http = TestClient(app, client=("127.0.0.1", 1))
-        self.stations: dict[str, dict[str, str]] = {}
+        self._path = path
+        self.stations: dict[str, Signature] = {}
         self.station = self.register("st")
         self.tracer = {"Authorization": f"Bearer {(path / 'tracer-token').read_text()}"}
 
-    def register(self, name: str) -> dict[str, str]:
+    def register(self, name: str) -> Signature:
         """A station of that name, if there is none yet."""
         if name not in self.stations:
-            token = self.http.post("/v1/stations", json={"name": name}).json()["token"]
-            self.stations[name] = {"Authorization": f"Bearer {token}"}
+            self.stations[name] = come(self.http, self._path, name, lambda: NOON + 86_400)
         return self.stations[name]
 
     def send(self, data: bytes, station: str = "st") -> Any:
         name = hashlib.sha256(data).hexdigest()
         place = f"/v1/stations/{station}/batches/{name}"
-        return self.http.put(place, content=data, headers=self.register(station))
+        return self.http.put(place, content=data, auth=self.register(station))
 
     def put(self, data: bytes, station: str = "st") -> dict[str, Any]:
         answer = self.send(data, station)
@@ -66,7 +68,7 @@ class Server:
     ) -> dict[str, Any] | None:
         where = f"/v1/bands/{book.serial}/receipt"
         asked = {"log_id": book.log_id, "first": first}
-        answer = self.http.get(where, params=asked, headers=self.register(station))
+        answer = self.http.get(where, params=asked, auth=self.register(station))
         return answer.json()["receipt"]
 
     def order(self, serial: str, kind: str) -> None:

@@ -1,14 +1,17 @@
 """A tracing server spoken to over its HTTP interface, for tests of groups and orders."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
 
 from bandbook import DAY, NOON, A, B, key
+from stationed import come
 from zoneband.server.app import make_app
 from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.signing import Signature
 from zoneband.wire import handshake, orders
 
 NOW = NOON + 86_400
@@ -28,10 +31,8 @@ class Server:
         self.station = self.register("st")
         self.tracer = {"Authorization": f"Bearer {(path / 'tracer-token').read_text()}"}
 
-    def register(self, name: str, **more: Any) -> dict[str, str]:
-        answer = self.http.post("/v1/stations", json={"name": name, **more})
-        assert answer.status_code == 201, answer.text
-        return {"Authorization": f"Bearer {answer.json()['token']}"}
+    def register(self, name: str, groups: Sequence[str] | None = None) -> Signature:
+        return come(self.http, self.path, name, lambda: self.now, groups)
 
     def order(self, serial: str, kind: str) -> Any:
         path = f"/v1/bands/{serial}/orders"
@@ -39,7 +40,7 @@ class Server:
 
     def pending(self, serial: str, after: int = 0) -> list[bytes]:
         answer = self.http.get(
-            f"/v1/bands/{serial}/orders", params={"after": after}, headers=self.station
+            f"/v1/bands/{serial}/orders", params={"after": after}, auth=self.station
         )
         assert answer.status_code == 200, answer.text
         return [bytes.fromhex(order) for order in answer.json()["orders"]]
@@ -59,4 +60,4 @@ class Server:
     def put(self, data: bytes) -> dict[str, Any]:
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/batches/{name}"
-        return self.http.put(path, content=data, headers=self.station).json()
+        return self.http.put(path, content=data, auth=self.station).json()

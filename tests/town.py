@@ -14,8 +14,10 @@ from fastapi.testclient import TestClient
 from pyotp.totp import TOTP
 
 from bandbook import DAY, BandBook, key
+from stationed import come
 from zoneband import seal, serials
 from zoneband.seal import Kind, PublicKey
+from zoneband.server import roles
 from zoneband.server.accounts import Accounts, new_secret
 from zoneband.server.app import make_app
 from zoneband.server.ledger import open_ledger
@@ -134,8 +136,7 @@ class Town:
         data = path / "server"
         self.app: FastAPI = make_app(data, lambda: self.now, [self.authority], {1: private})
         self.http = TestClient(self.app, client=("127.0.0.1", 1))
-        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
-        self._station = {"Authorization": f"Bearer {token}"}
+        self._station = come(self.http, data, "st", lambda: self.now)
         tracer = (data / "tracer-token").read_text()
         self.tracer = {"Authorization": f"Bearer {tracer}"}
         logs = path / "logs"
@@ -149,7 +150,8 @@ class Town:
             if who.docked:
                 self._dock(_log(logs, who), who)
         self.secret = new_secret()
-        Accounts(open_ledger(data), utc=lambda: self.now).add(NAME, PASSWORD, self.secret)
+        accounts = Accounts(open_ledger(data), utc=lambda: self.now)
+        accounts.add(NAME, PASSWORD, self.secret, (roles.HEALTH, roles.TRACER))
 
     def code(self) -> str:
         """A code that was not used before."""
@@ -176,7 +178,7 @@ class Town:
         data = seal.seal(self.authority, kind, facts)
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/records/{name}"
-        answer = self.http.put(path, content=data, headers=self._station)
+        answer = self.http.put(path, content=data, auth=self._station)
         assert answer.status_code == 201, answer.text
 
     def _dock(self, book: BandBook, who: Wearer) -> None:
@@ -184,5 +186,5 @@ class Town:
         data = book.batch(run_s=run_s, utc_s=START + run_s)
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/batches/{name}"
-        answer = self.http.put(path, content=data, headers=self._station)
+        answer = self.http.put(path, content=data, auth=self._station)
         assert answer.status_code == 201, (who.name, answer.text)

@@ -85,6 +85,8 @@ def unpack(data: bytes) -> Batch:
             raise ValueError(f"bad batch header: {name}")
         if kind is str:
             value.encode()  # a UnicodeEncodeError for what is no text, which is a ValueError
+            if "\0" in value:
+                raise ValueError(f"bad batch header: {name}")
     chunks: list[tuple[int, bytes]] = []
     at = 12 + size
     while at < len(data):

@@ -54,6 +54,7 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _disk(data)
     yield from _server(data)
     yield from _authority(data)
+    yield from _ledger(data)
 
 
 def _access(devices: list[str]) -> Iterator[Finding]:
@@ -148,7 +149,7 @@ def _server(data: Path) -> Iterator[Finding]:
             "server",
             "warning",
             _("No tracing server is set."),
-            _("Run: zoneband station init --server URL --name NAME"),
+            _("Run: zoneband station init --server URL --code CODE"),
         )
         return
     try:
@@ -183,3 +184,24 @@ def _server(data: Path) -> Iterator[Finding]:
             _("{n} refused by the server; they are kept here.").format(n=refused),
             _("Tell the engineers; nothing is lost."),
         )
+
+
+def _ledger(data: Path) -> Iterator[Finding]:
+    # On the server's computer: whether its files and its ledger name each other.
+    directory = data / "server"
+    if not any((directory / name).exists() for name in ("ledger.sqlite", "ledger-url")):
+        return
+    try:
+        from zoneband.server import wholeness
+    except ModuleNotFoundError:
+        return  # a station may have no part of the server installed
+    try:
+        gaps = wholeness.examine(directory)
+    except UserError as error:
+        fix = _("See that the database runs, and that its URL is right.")
+        yield Finding("ledger", "fault", error.message, fix)
+        return
+    for text, fix in gaps.missing(directory):
+        yield Finding("ledger", "fault", text, fix)
+    if not (gaps.batches_missing or gaps.segments_missing):
+        yield Finding("ledger", "ok", _("The ledger's batches and segments are all here."))

@@ -1,9 +1,11 @@
-"""Files that are whole and on the disk, or not there at all."""
+"""Files that are whole and on the disk, or not there at all; and the folders they are in."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+_folders: set[Path] = set()  # whose names this process knows to be on the disk
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object], mode: int = 0o644) -> None:
@@ -20,8 +22,23 @@ def write(path: Path, fill: Callable[[BinaryIO], object], mode: int = 0o644) -> 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def folder(path: Path) -> None:
+    """Make a folder, unless it is there; its name is on the disk when this returns. Raises
+    OSError."""
+    if path in _folders and path.is_dir():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    # Also of one that is there: whoever made it may have been killed before this.
+    _sync(path.parent)
+    _folders.add(path)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from zoneband import retention
 from zoneband.errors import UserError
 from zoneband.i18n import _
 from zoneband.station_db import StationDb
@@ -233,6 +234,19 @@ class Inventory(StationDb):
         """LOST or RETIRED, None for a band in use."""
         row = self._one("SELECT why FROM gone WHERE serial=?", (serial,))
         return State(row[0]) if row else None
+
+    def expire(self, utc_s: float) -> int:
+        """Delete hand-outs that took effect, and were followed by others, longer ago than
+        zoneband.retention allows at a moment (UTC seconds); how many. A band's last step, and its
+        last hand-out, say what it is now."""
+        with self._change() as db:
+            gone = db.execute(
+                "DELETE FROM handouts WHERE applied_s<?1 AND step NOT IN ("
+                "SELECT MAX(step) FROM handouts GROUP BY serial UNION "
+                "SELECT MAX(step) FROM handouts WHERE state=?2 GROUP BY serial)",
+                (retention.first_s(utc_s), records.ISSUED),
+            )
+        return gone.rowcount
 
     # --- all of it --------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband import batch as batches
+from zoneband import retention
 from zoneband.batch import BatchHeader
 from zoneband.station_db import StationDb
 from zoneband.wire import orders as order_wire
@@ -246,6 +247,23 @@ class Spool(StationDb):
         with self._change() as db:
             db.execute("UPDATE sealed SET refused=? WHERE name=?", (why, name))
 
+    # --- what is too old ----------------------------------------------------------------------
+
+    def expire(self, utc_s: float) -> int:
+        """Delete what is older than zoneband.retention allows at a moment (UTC seconds); how many
+        batches the server never took. Of what was sent the place stays: the next pull begins
+        behind it. What was not, a band that still has it can bring again. Persons and enrolments
+        that wait stay: this station cannot read them, and no meeting is in them."""
+        limit_s = retention.first_s(utc_s)
+        old = (limit_s,)
+        with self._change() as db:
+            for table in ("batches", "sealed"):
+                sent = "created_s<? AND sent_s IS NOT NULL AND data<>X''"
+                db.execute(f"UPDATE {table} SET data=X'' WHERE {sent}", old)
+            lost = db.execute("DELETE FROM batches WHERE created_s<? AND sent_s IS NULL", old)
+            db.execute("DELETE FROM receipts WHERE delivered_s<?", old)
+        return lost.rowcount
+
     def counts(self) -> tuple[int, int]:
         """(batches and sealed records to send, those that the server refused)."""
         waiting, refused = 0, 0
@@ -257,3 +275,15 @@ class Spool(StationDb):
             )
             waiting, refused = waiting + row[0], refused + row[1]
         return waiting, refused
+
+    def oldest_s(self) -> int | None:
+        """Since when the oldest that waits has been here (UTC seconds); None when nothing waits."""
+        found = [
+            self._one(
+                f"SELECT MIN(created_s) FROM {table} WHERE {ready} AND sent_s IS NULL "
+                "AND refused IS NULL",
+                (),
+            )[0]
+            for table, ready in (("batches", "1"), ("sealed", "ready"))
+        ]
+        return min((at_s for at_s in found if at_s is not None), default=None)

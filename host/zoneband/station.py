@@ -1,25 +1,30 @@
-"""What a station knows of itself: its server, name and token; and whether its clock is right."""
+"""What a station knows of itself: its server, name and key; and whether its clock is right."""
 
 import json
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoneband import durable
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from zoneband import durable, signing
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 
+_KEY = "key.pem"
+_NEW_KEY = "key.new.pem"
 _EARLIEST_UTC_S = 1767225600  # 2026-01-01
 
 
 @dataclass(frozen=True)
 class Station:
-    """Settings of this station; ca: a file of the server's own authority, or None."""
+    """Settings of this station; key: what it signs with, None for one that registered when stations
+    had tokens; ca: a file of the server's own authority, or None."""
 
     server: str
     name: str
-    token: str
+    key: Ed25519PrivateKey | None = field(repr=False)
     ca: str | None
 
 
@@ -36,8 +41,10 @@ def load(data: Path) -> Station | None:
     if not path.exists():
         return None
     try:
-        return Station(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        key = signing.read_key(path.with_name(_KEY))
+        return Station(facts["server"], facts["name"], key, facts["ca"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             _("{path} cannot be read. Run zoneband station init again.").format(path=path),
             ExitCode.USAGE,
@@ -56,9 +63,31 @@ def need(data: Path) -> Station:
 
 
 def save(data: Path, station: Station) -> None:
-    """Write the settings, readable by this user only, whole or not at all."""
-    text = json.dumps(asdict(station)).encode()
+    """Write the settings and the key, readable by this user only, each whole or not at all."""
+    facts = {"server": station.server, "name": station.name, "ca": station.ca}
+    text = json.dumps(facts, ensure_ascii=False).encode()
+    if station.key is not None:
+        signing.write_key(directory(data) / _KEY, station.key)
     durable.write(directory(data) / "station.json", lambda f: f.write(text), 0o600)
+
+
+def new_key(data: Path) -> Ed25519PrivateKey:
+    """A key to come to a server with. The same again until it is saved or dropped: the server may
+    know it already although its answer was lost."""
+    path = directory(data) / _NEW_KEY
+    try:
+        key = signing.read_key(path)
+    except ValueError:
+        key = None
+    if key is None:
+        key = Ed25519PrivateKey.generate()
+        signing.write_key(path, key)
+    return key
+
+
+def drop_new_key(data: Path) -> None:
+    """Forget a key that is saved, or that the server does not take."""
+    (directory(data) / _NEW_KEY).unlink(missing_ok=True)
 
 
 def note_server_time(data: Path, off_s: float) -> None:
@@ -73,6 +102,17 @@ def clock_vouched(data: Path) -> bool:
     now = time.time()
     if now < _EARLIEST_UTC_S:
         return False
+    if clock_synchronized():
+        return True
+    try:
+        seen = json.loads((data / "station" / "server-time.json").read_text(encoding="utf-8"))
+        return 0 <= now - seen["at_s"] < 86400 and abs(seen["off_s"]) <= 2
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def clock_synchronized() -> bool:
+    """Whether NTP sets this computer's clock, and says that it is right."""
     if Path("/run/systemd/timesync/synchronized").exists():
         return True
     try:
@@ -82,12 +122,6 @@ def clock_vouched(data: Path) -> bool:
             text=True,
             timeout=3,
         )
-        if shown.stdout.strip() == "yes":
-            return True
     except (OSError, subprocess.TimeoutExpired):
-        pass
-    try:
-        seen = json.loads((data / "station" / "server-time.json").read_text(encoding="utf-8"))
-        return 0 <= now - seen["at_s"] < 86400 and abs(seen["off_s"]) <= 2
-    except (OSError, ValueError, KeyError, TypeError):
         return False
+    return shown.stdout.strip() == "yes"

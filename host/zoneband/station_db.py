@@ -23,6 +23,7 @@ class StationDb:
             )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(schema)
         except sqlite3.Error as error:
             raise UserError(

@@ -1,16 +1,20 @@
 """A tracer's calls to the tracing server."""
 
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import httpx2
 
+from zoneband import durable, upload
 from zoneband import station as stations
-from zoneband import upload
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.server import roles
 from zoneband.tracing import case_words
 
+SESSION = "tracer-session"  # in the data directory: the token of whoever is logged in
 DEFAULT_SERVER = "http://127.0.0.1:8470"
 
 
@@ -21,31 +25,94 @@ class Tracer:
         settings = stations.load(data)
         self._url = server or (settings.server if settings else DEFAULT_SERVER)
         self._ca = settings.ca if settings else None
-        path = data / "server" / "tracer-token"
-        if token is None and path.exists():
-            token = path.read_text(encoding="ascii").strip()
+        # Of whoever is logged in here; else of the server's own computer.
+        for path in (data / SESSION, data / "server" / "tracer-token"):
+            if token is None and path.exists():
+                token = path.read_text(encoding="ascii", errors="replace").strip()
         if token is None:
             raise UserError(
-                _("Give --token TOKEN: it is the file tracer-token in the server's data."),
+                _("Log in first: zoneband tracer login NAME. Or do this on the server's computer."),
                 ExitCode.USAGE,
             )
         self._token = token
 
     def ask(self, method: str, path: str, unknown: str | None = None, **values: Any) -> Any:
-        """JSON answer of one call. unknown: what to say when the server does not know what the path
-        names; None: it names a band. A refusal is said in the server's own reasons."""
-        try:
-            with upload.client(self._url, self._token, self._ca) as http:
-                answer = http.request(method, path, **values)
-        except httpx2.HTTPError as error:
-            raise UserError(
-                _("{url} does not answer ({error}). Is the server running?").format(
-                    url=self._url, error=type(error).__name__
-                )
-            ) from error
+        """JSON answer of one call, None when it is empty. unknown: what to say when the server does
+        not know what the path names; None: it names a band. A refusal is said in the server's own
+        reasons."""
+        with self._http() as http:
+            answer = http.request(method, path, **values)
         if answer.is_error:
             raise _wrong(answer, unknown)
         return None if answer.status_code == 204 else answer.json()
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """An answer's lines, each with its newline, as they come."""
+        with self._http() as http, http.stream("GET", path) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _wrong(answer, None)
+            rest = b""
+            for part in answer.iter_bytes():
+                *whole, rest = (rest + part).split(b"\n")
+                yield from (line + b"\n" for line in whole)
+            if rest:
+                yield rest
+
+    @contextmanager
+    def _http(self) -> Generator[httpx2.Client]:
+        try:
+            with upload.client(self._url, self._token, self._ca) as http:
+                yield http
+        except httpx2.HTTPError as error:
+            raise _silent(self._url, error) from error
+
+
+def log_in(data: Path, server: str | None, name: str, password: str, code: str) -> list[str]:
+    """Log in at the server and keep the session's token for `Tracer`; the account's roles. What
+    goes wrong is a UserError."""
+    settings = stations.load(data)
+    url = server or (settings.server if settings else DEFAULT_SERVER)
+    body = {"name": name, "password": password, "code": code}
+    try:
+        with upload.client(url, None, settings.ca if settings else None) as http:
+            answer = http.post("/v1/sessions", json=body)
+    except httpx2.HTTPError as error:
+        raise _silent(url, error) from error
+    if answer.status_code == 429:
+        wait_s = answer.headers.get("Retry-After", "")
+        raise UserError(
+            _("Too many wrong tries. Wait {n} seconds, then try again.").format(n=wait_s)
+        )
+    if answer.status_code in (401, 422):
+        raise UserError(_("Name, password or code is wrong. Wait for the next code and try again."))
+    if answer.is_error:
+        raise _wrong(answer, None)
+    made = answer.json()
+    data.mkdir(parents=True, exist_ok=True)
+    durable.write(data / SESSION, lambda f: f.write(made["token"].encode()), 0o600)
+    return made["roles"]
+
+
+def log_out(data: Path, server: str | None) -> bool:
+    """End the session that is kept, here and at the server; False when there was none."""
+    path = data / SESSION
+    if not path.exists():
+        return False
+    try:
+        Tracer(data, server, None).ask("DELETE", "/v1/sessions")
+    except UserError:
+        pass  # it has ended, or ends by itself
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _silent(url: str, error: httpx2.HTTPError) -> UserError:
+    return UserError(
+        _("{url} does not answer ({error}). Is the server running?").format(
+            url=url, error=type(error).__name__
+        )
+    )
 
 
 def _wrong(answer: httpx2.Response, unknown: str | None) -> UserError:
@@ -53,12 +120,29 @@ def _wrong(answer: httpx2.Response, unknown: str | None) -> UserError:
     said = _reason(answer)
     if status == 404:
         return UserError(said or unknown or _("The server knows no such band."), ExitCode.NOTHING)
+    why = _more(answer)
+    if why.get("reason") == "role":
+        names = ", ".join(roles.name(role) for role in why.get("roles", ()))
+        return UserError(
+            _("This is only for: {roles}. Your account has another role.").format(roles=names)
+        )
+    if why.get("reason") == "session":
+        return UserError(_("Your session has ended: zoneband tracer login NAME"))
     if status in (401, 403):
         return UserError(_("The server refuses this token."))
     if status in (400, 422):
         text = said or _("The server cannot read this: check serial and dates.")
         return UserError(text, ExitCode.USAGE)
     return UserError(said or _("The server answered {code}.").format(code=status))
+
+
+def _more(answer: httpx2.Response) -> dict[str, Any]:
+    # All members of problem details (RFC 9457).
+    try:
+        problem: Any = answer.json()
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], problem) if isinstance(problem, dict) else {}
 
 
 def _reason(answer: httpx2.Response) -> str | None:

@@ -1,5 +1,6 @@
 """Store and forward: sealed records and batches from the spool to the tracing server."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from zoneband import retention, signing
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.inventory import Inventory
+from zoneband.signing import Signature
 from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
 from zoneband.wire import orders as order_wire
@@ -24,6 +28,8 @@ _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 TRIES = 5
 TIMEOUT_S = 30.0
+# Nothing is wrong with what was sent: it is signed anew and sent again.
+_ONCE_MORE = ("replay", "digest")
 ORDERS_S = 3.0  # as long as a dock waits for its band's orders
 
 
@@ -35,6 +41,7 @@ class Sent:
     refused: int = 0
     waiting: int = 0
     problem: str = ""
+    note: str = ""  # what went well, and should be looked at all the same
 
 
 def check_url(url: str) -> str:
@@ -49,8 +56,11 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
-    """An HTTP client for the tracing server."""
+def client(
+    server: str, token: str | None, ca: str | None, auth: httpx2.Auth | None = None
+) -> httpx2.Client:
+    """An HTTP client for the tracing server: a tracer's with its token, a station's with what
+    signs for it."""
     import ssl
 
     verify: Any = ssl.create_default_context(cafile=ca) if ca else True
@@ -58,9 +68,49 @@ def client(server: str, token: str | None, ca: str | None) -> httpx2.Client:
     return httpx2.Client(
         base_url=check_url(server),
         headers=headers,
+        auth=auth,
         verify=verify,
         timeout=TIMEOUT_S,
         trust_env=False,
+    )
+
+
+def signature(station: Station) -> Signature | None:
+    """What signs a station's requests; None when it has no key, and the server says so."""
+    return Signature(station.key) if station.key else None
+
+
+def station_client(station: Station) -> httpx2.Client:
+    """An HTTP client that signs for a station."""
+    return client(station.server, None, station.ca, signature(station))
+
+
+def refusal(answer: httpx2.Response) -> str:
+    """What to do about a 401 or 403, in the station's words."""
+    reason = signing.reason_of(answer)
+    if reason == "revoked":
+        return _(
+            "The server has revoked this station. If that is a mistake, ask there for a new code "
+            "and run: zoneband station init --code CODE"
+        )
+    if reason in ("token", "unsigned"):
+        return _(
+            "This station has no key yet. Ask at the server for a code and run: "
+            "zoneband station init --code CODE"
+        )
+    if reason == "clock":
+        return _(
+            "This computer's clock is days away from the server's. Set it: "
+            "sudo timedatectl set-ntp true"
+        )
+    if reason == "signature":
+        return _(
+            "The server finds this station's signature wrong: something on the way, such as a "
+            "proxy, changes what is sent. Ask whoever runs the server."
+        )
+    return _(
+        "The server does not know this station. Ask there for a code and run: "
+        "zoneband station init --code CODE"
     )
 
 
@@ -157,6 +207,7 @@ class _Orders:
         self._groups = groups
         self._station = station
         self._new: dict[str, dict[int, bytes]] = {}
+        self.ask_back: set[str] = set()  # serials
 
     def came(self, serial: str, body: dict[str, Any]) -> None:
         """Orders in an answer. Raises ValueError, TypeError, KeyError for what are none."""
@@ -164,6 +215,8 @@ class _Orders:
         known = set(self._spool.orders(serial))
         new = {order_wire.number_of(order): order for order in given if order not in known}
         self._new.setdefault(serial, {}).update(new)
+        if body.get("ask_back") is True:
+            self.ask_back.add(serial)
 
     def settle(self, http: httpx2.Client, needed: bool) -> None:
         """Ask for the group keys if they are needed or old, and keep the orders. What the server
@@ -210,7 +263,8 @@ class Uploader:
         # Enrolments before logs: a log of a band that the server does not know gets no receipt.
         items = [_SealedItem(self._spool, record) for record in self._spool.waiting_sealed()]
         items += [_BatchItem(self._spool, name, orders) for name in self._spool.waiting()]
-        with client(self._station.server, self._station.token, self._station.ca) as http:
+        signed = signature(self._station)
+        with client(self._station.server, None, self._station.ca, signed) as http:
             for n, item in enumerate(items):
                 if not self._send(http, item, tries, done):
                     break
@@ -218,15 +272,40 @@ class Uploader:
                     progress(n + 1, len(items))
             if needed or not done.problem:
                 orders.settle(http, needed)
+        if signed is not None and signed.ahead_s:
+            done.note = _(
+                "This computer's clock is {hours} hours away from the server's. Set it: "
+                "sudo timedatectl set-ntp true"
+            ).format(hours=round(abs(signed.ahead_s) / 3600))
+        if orders.ask_back:
+            done.note = _("Take back, as their wearers ask: {bands}").format(
+                bands=", ".join(sorted(orders.ask_back))
+            )
+        self._expire(done)
         done.waiting = self._spool.counts()[0]
         return done
+
+    def _expire(self, done: Sent) -> None:
+        # Not by a clock that may be wrong: what is deleted does not come back.
+        if not stations.clock_vouched(self._data):
+            return
+        now_s = time.time()
+        lost = self._spool.expire(now_s)
+        inventory = Inventory(stations.directory(self._data))
+        inventory.expire(now_s)
+        inventory.close()
+        if lost:
+            done.note = _(
+                "{n} batches could not be sent for {days} days: they are deleted. Dock their bands "
+                "again: what these still have is sent."
+            ).format(n=lost, days=retention.DAYS)
 
     def fetch_orders(self, serial: str, after: int) -> None:
         """Bring a band's orders behind number `after` into the spool: one question that waits for
         ORDERS_S at most. Where the server does not answer, the spool stays as it is."""
         orders = _Orders(self._spool, self._groups, self._station)
         try:
-            with client(self._station.server, self._station.token, self._station.ca) as http:
+            with station_client(self._station) as http:
                 answer = http.get(
                     f"/v1/bands/{quote(serial)}/orders", params={"after": after}, timeout=ORDERS_S
                 )
@@ -252,12 +331,11 @@ class Uploader:
                     done.sent += 1
                     done.problem = ""
                     return True
-                if answer.status_code in (401, 403):
-                    done.problem = _(
-                        "The server does not know this station. Run: zoneband station init"
-                    )
+                again = signing.reason_of(answer) in _ONCE_MORE
+                if answer.status_code in (401, 403) and not again:
+                    done.problem = refusal(answer)
                     return False
-                if answer.status_code in (400, 409, 413, 422):
+                if answer.status_code in (400, 409, 413, 422) and not again:
                     item.refuse(f"{answer.status_code} {answer.text[:200]}")
                     done.refused += 1
                     return True
@@ -272,4 +350,5 @@ class Uploader:
             server_s = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         except ValueError:
             return
-        stations.note_server_time(self._data, time.time() - server_s)
+        with contextlib.suppress(OSError):  # a full disk
+            stations.note_server_time(self._data, time.time() - server_s)

@@ -63,9 +63,19 @@ def page(site: Site) -> Generator[Page]:
         yield context.new_page()
 
 
+def code_of(page: Page) -> str:
+    """A code of health staff, made on the page of cases; there again afterwards."""
+    page.get_by_role("button", name=vi("Make a code")).click()
+    code = page.locator("main strong").inner_text()
+    page.goto("/tracer/")
+    return code
+
+
 def declare(page: Page, serial: str, day: str) -> None:
+    code = code_of(page)
     page.fill("#serial", serial)
     page.fill("#day", day)
+    page.fill("#code", code)
     page.get_by_role("button", name=vi("Declare a case")).click()
     page.wait_for_url("**/tracer/cases/*")
 
@@ -185,8 +195,10 @@ def test_a_wrong_serial_or_day_is_said_at_the_form_and_nothing_typed_is_lost(pag
 
 def test_of_a_band_that_was_handed_on_a_tracer_says_whose_case_it_is(page: Page) -> None:
     page.goto("/tracer/")
+    code = code_of(page)
     page.fill("#serial", KHANH.serial)
     page.fill("#day", "2026-11-01")
+    page.fill("#code", code)
     page.get_by_role("button", name=vi("Declare a case")).click()
     expect(page.get_by_role("alert")).to_be_visible()
     assert page.get_by_role("radio", name=KHANH.name).is_visible()
@@ -405,6 +417,10 @@ def test_the_keyboard_alone_is_enough(site: Site) -> None:
             page.keyboard.type(text)
         page.keyboard.press("Enter")
         page.wait_for_url("**/tracer/")
+        walk_to(page, "section.panel form[action$=codes] button.main")
+        page.keyboard.press("Enter")
+        code = page.locator("main strong").inner_text()
+        page.goto("/tracer/")
         walk_to(page, "#serial")
         page.keyboard.type(GIANG.serial)
         walk_to(page, "#day")
@@ -415,7 +431,9 @@ def test_the_keyboard_alone_is_enough(site: Site) -> None:
             page.keyboard.press("ArrowLeft")
             page.keyboard.type("11032026")
         assert page.locator("#day").input_value() == ONSET
-        walk_to(page, "main button.main")
+        walk_to(page, "#code")
+        page.keyboard.type(code)
+        walk_to(page, "form[action$='/cases'] button.main")
         page.keyboard.press("Enter")
         page.wait_for_url("**/tracer/cases/*")
         walk_to(page, "nav.tabs li:nth-child(3) a")

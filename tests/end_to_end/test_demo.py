@@ -30,18 +30,20 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return done.stdout, next(data.glob("seed-7-*"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, Path]) -> None:
     out, where = lived
     assert "Phải gọi: " in out
     # The tracer's own commands, with what they said.
-    assert "$ zoneband case add ZB-" in out and "$ zoneband trace ZB-" in out and "F2" in out
+    for words in ("case code", "case add ZB-", "trace ZB-"):
+        assert f"$ zoneband {words}" in out
+    assert "F2" in out
     assert "Kết quả truy vết khớp với câu chuyện" in out
     page = (where / "story.html").read_text()
     assert "<svg" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_one_altered_record_is_seen(lived: tuple[str, Path]) -> None:
     _, where = lived
 

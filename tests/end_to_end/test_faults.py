@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 import clocked
+from stationed import known
 from street import START, Street
 from support import ROOT
 from zoneband import authority
@@ -222,14 +223,14 @@ def _at_two_stations(street: Street, tmp_path: Path) -> None:
     for n, each in enumerate(street.bands):
         base, dock, receipt = (bytes([n + 1, k] * 16) for k in range(3))
         server.enrol(Enrolment(each.name, "virtual", "band", START // 86400, base, dock, receipt))
-    tokens = {name: server.add_station(name) for name in ("off", "on")}
+    keys = {name: known(server, name) for name in ("off", "on")}
 
     def dock(spool: Spool, name: str, url: str | None) -> DockResult:
         port = street.sim.plug(band)
         street.sim.run_on()
         deliver = None
         if url is not None:
-            settings = Station(url, name, tokens[name], None)
+            settings = Station(url, name, keys[name], None)
             deliver = lambda: Uploader(tmp_path, spool, settings).run(1)  # noqa: E731
         result = DockJob(port, spool, name, True, dock_key, deliver=deliver, utc=street.utc).run()
         street.sim.unplug(band)
@@ -247,7 +248,7 @@ def _at_two_stations(street: Street, tmp_path: Path) -> None:
         street.later(600)
         assert dock(online, "on", url).receipted
         # The offline station comes back at last: nothing of it counts twice.
-        done = Uploader(tmp_path, offline, Station(url, "off", tokens["off"], None)).run(1)
+        done = Uploader(tmp_path, offline, Station(url, "off", keys["off"], None)).run(1)
         assert done.waiting == done.refused == 0
     found = TracingServer(tmp_path / "server", utc=street.utc).trace(
         band.name, START - 3600, START + 86_400

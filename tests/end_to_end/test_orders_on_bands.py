@@ -120,7 +120,7 @@ def test_a_stolen_group_key_is_replaced_band_by_band(
 
 
 def groups_of(life: Life) -> list[dict[str, Any]]:
-    life.server.add_station("campaign")
+    life.server.groups.assign("campaign", ["default"])
     return life.server.groups.of_station("campaign")
 
 

@@ -1,6 +1,5 @@
 """The verbs as staff and tracers type them, against a server of their own over TLS."""
 
-import ipaddress
 import json
 import os
 import socket
@@ -8,17 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import clocked
 from bandbook import NOON, A, B, BandBook, key
+from certificates import Authority
 from support import ROOT
 from zoneband.server.tracing_server import Enrolment, TracingServer
 from zoneband.spool import Spool
@@ -34,48 +29,12 @@ def zoneband(data: Path, *words: str, lang: str = "en") -> subprocess.CompletedP
     )
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this computer, which is its own authority, and its key."""
-    secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(secret.public_key())
-        .serial_number(7)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [
-                    x509.DNSName("localhost"),
-                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-                ]
-            ),
-            False,
-        )
-        .sign(secret, hashes.SHA256())
-    )
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        secret.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return cert, private
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
     """(data directory, certificate, address) of a server that knows two bands."""
     data = tmp_path_factory.mktemp("site")
-    cert, private = certificate(data)
+    trusted = Authority(data)
+    trusted.sign(data / "tls")
     server = TracingServer(data / "server", utc=lambda: NOON + 86_400)
     for serial in (A, B):
         server.enrol(Enrolment(serial, "virtual", "band", 20_760, key(serial), bytes(32), key("r")))
@@ -84,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
         port = free.getsockname()[1]
     run = subprocess.Popen(
         [*clocked.tool(NOON + 86_400), "serve", "--data", str(data), "--port", str(port)]
-        + ["--tls-cert", str(cert), "--tls-key", str(private)],
+        + ["--tls-dir", str(data / "tls")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT / "host")},
@@ -95,24 +54,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path,
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    yield data, cert, f"https://localhost:{port}"
+    yield data, trusted.file, f"https://localhost:{port}"
     run.terminate()
     run.wait()
+
+
+def invited(data: Path, name: str) -> str:
+    made = zoneband(data, "station", "invite", name)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split("\n")[0]
 
 
 def test_a_stations_day_from_registration_to_trace(
     site: tuple[Path, Path, str], tmp_path: Path
 ) -> None:
     data, cert, url = site
-    strange = zoneband(tmp_path, "station", "init", "--server", url, "--name", "Chợ")
+    code = invited(data, "Chợ")
+    init = ("station", "init", "--server", url, "--code", code)
+    strange = zoneband(tmp_path, *init)
     assert strange.returncode == 5 and strange.stderr.count("\n") == 1
-    done = zoneband(
-        tmp_path, "station", "init", "--server", url, "--name", "Chợ", "--ca", str(cert)
-    )
+    done = zoneband(tmp_path, *init, "--ca", str(cert), "--name", "Chợ")
     assert done.returncode == 0, done.stderr
     assert "Chợ" in done.stdout
-    mode = (tmp_path / "station" / "station.json").stat().st_mode
-    assert mode & 0o077 == 0
+    for name in ("station.json", "key.pem"):
+        assert (tmp_path / "station" / name).stat().st_mode & 0o077 == 0
+    again = zoneband(tmp_path / "thief", *init, "--ca", str(cert))
+    assert again.returncode == 5 and "used before" in again.stderr
 
     spool = Spool(tmp_path / "station")
     for serial, other in ((A, B), (B, A)):
@@ -128,7 +95,9 @@ def test_a_stations_day_from_registration_to_trace(
     env_ca = {"SSL_CERT_FILE": str(cert)}
     os.environ.update(env_ca)
     try:
-        case = zoneband(tmp_path, "case", "add", A.lower(), "--onset", "2026-11-03", *asked)
+        code = zoneband(tmp_path, "case", "code", *asked).stdout.split()[0]
+        facts = ("--onset", "2026-11-03", "--code", code)
+        case = zoneband(tmp_path, "case", "add", A.lower(), *facts, *asked)
         assert case.returncode == 0, case.stderr
         told = zoneband(tmp_path, "trace", A, *span, *asked, lang="vi")
         assert told.returncode == 0 and "GỌI" in told.stdout and B in told.stdout, told.stdout
@@ -151,10 +120,16 @@ def test_a_stations_day_from_registration_to_trace(
         del os.environ["SSL_CERT_FILE"]
 
 
-def test_a_station_elsewhere_needs_the_code(site: tuple[Path, Path, str]) -> None:
-    data, _, _ = site
-    assert len((data / "server" / "registration-code").read_text().strip()) >= 16
-    assert (data / "server" / "registration-code").stat().st_mode & 0o077 == 0
+def test_a_station_on_the_servers_own_computer_needs_a_code_too(
+    site: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    data, cert, url = site
+    init = ("station", "init", "--server", url, "--ca", str(cert))
+    none = zoneband(tmp_path, *init)
+    assert none.returncode == 2 and "station invite" in none.stderr
+    wrong = zoneband(tmp_path, *init, "--code", "00000-00000-00000-00000")
+    assert wrong.returncode == 5 and wrong.stderr.count("\n") == 1, wrong.stderr
+    assert not (tmp_path / "station" / "station.json").exists()
     assert (data / "server" / "tracer-token").stat().st_mode & 0o077 == 0
 
 
@@ -162,7 +137,7 @@ def test_plain_http_is_served_to_this_computer_alone(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "localhost.example"):
         refused = zoneband(tmp_path, "serve", "--host", host, "--port", "0")
         assert refused.returncode == 2, host
-        assert refused.stderr.count("\n") == 1 and "--tls-cert" in refused.stderr
+        assert refused.stderr.count("\n") == 1 and "--tls-dir" in refused.stderr
     assert not (tmp_path / "server").exists()
 
 
@@ -170,12 +145,14 @@ def test_keys_are_for_their_owner_alone(site: tuple[Path, Path, str], tmp_path: 
     data, cert, url = site
     secret = tmp_path / "passphrase"
     secret.write_text("correct horse battery staple")
+    secret.chmod(0o600)
     made = zoneband(tmp_path, "authority", "init", "--passphrase-file", str(secret))
     assert made.returncode == 0, made.stderr
-    init = ("station", "init", "--server", url, "--name", "Cảng", "--ca", str(cert))
+    code = invited(data, "Cảng")
+    init = ("station", "init", "--server", url, "--code", code, "--ca", str(cert))
     assert zoneband(tmp_path, *init).returncode == 0
-    kept = [tmp_path / "station" / name for name in ("station.json", "groups.json")]
+    kept = [tmp_path / "station" / name for name in ("station.json", "key.pem", "groups.json")]
     kept += list((tmp_path / "authority").glob("*.private.json"))
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
     assert (tmp_path / "authority").stat().st_mode & 0o077 == 0

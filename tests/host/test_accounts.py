@@ -316,6 +316,7 @@ def file(tmp_path: Path) -> Path:
     """A file with the password."""
     path = tmp_path / "password"
     path.write_text(PASSWORD + "\n", encoding="utf-8")
+    path.chmod(0o600)
     return path
 
 
@@ -335,6 +336,7 @@ def test_the_verb_adds_lists_changes_and_removes(tmp_path: Path, file: Path) -> 
     listed = json.loads(run(tmp_path, "list", "--json").split("\n", 1)[1])
     assert [row["name"] for row in listed] == ["lan.tran"] and listed[0]["seen_s"] == NOW
     file.write_text("another long password", encoding="utf-8")
+    file.chmod(0o600)
     changed = run(tmp_path, "password", "lan.tran", "--new-app", "--password-file", str(file))
     other = changed.split("secret=")[1].split("&")[0]
     assert other != secret
@@ -360,6 +362,7 @@ def test_the_verb_says_what_is_wrong_and_changes_nothing(tmp_path: Path, file: P
     with pytest.raises(UserError):
         run(tmp_path, "add", "LAN", "--password-file", str(file))
     file.write_text("short", encoding="utf-8")
+    file.chmod(0o600)
     with pytest.raises(UserError):
         run(tmp_path, "password", "lan", "--password-file", str(file))
 

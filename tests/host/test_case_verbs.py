@@ -66,8 +66,15 @@ def run(
     i18n.set_language(None)
 
 
+def declare(run: Run, *words: str) -> Result:
+    """Declare a case with a new code of the health staff."""
+    code, out, _ = run("case", "code")
+    assert code == 0
+    return run("case", "add", *words, "--code", out.strip())
+
+
 def test_from_a_case_to_the_people_to_call(run: Run) -> None:
-    code, out, _ = run("case", "add", A.lower(), "--onset", "03/11/2026")
+    code, out, _ = declare(run, A.lower(), "--onset", "03/11/2026")
     assert code == 0 and "Case 1: Trần Thị Lan" in out and "ill since 03/11/2026" in out
     code, out, _ = run("case", "list")
     assert code == 0 and "Trần Thị Lan" in out and A in out
@@ -87,7 +94,7 @@ def test_from_a_case_to_the_people_to_call(run: Run) -> None:
 
 
 def test_a_case_ends_in_words(run: Run) -> None:
-    run("case", "add", A, "--tested", "2026-11-03", "--isolated", "2026-11-04")
+    declare(run, A, "--tested", "2026-11-03", "--isolated", "2026-11-04")
     code, out, _ = run("case", "show", "1")
     assert code == 0 and "04/11/2026" in out and "Trần Thị Lan" in out and "open" in out
     assert run("case", "close", "1", "--reason", "well again")[:2] == (0, "Case 1 is closed.\n")
@@ -105,7 +112,7 @@ def test_a_case_ends_in_words(run: Run) -> None:
 def test_the_table_to_save_is_for_a_spreadsheet_and_for_its_owner(
     run: Run, office: Office, tmp_path: Path
 ) -> None:
-    run("case", "add", A, "--onset", "2026-11-03")
+    declare(run, A, "--onset", "2026-11-03")
     path = tmp_path / "contacts.csv"
     code, _, err = run("trace", A, "--csv", str(path), "--degrees", "2", lang="vi")
     assert code == 0 and str(path) in err
@@ -117,7 +124,7 @@ def test_the_table_to_save_is_for_a_spreadsheet_and_for_its_owner(
 
 
 def test_swaps_and_venues_as_they_are_typed(run: Run) -> None:
-    run("case", "add", A, "--onset", "2026-11-03")
+    declare(run, A, "--onset", "2026-11-03")
     times = ("--from", "2026-11-03T12:00+07:00", "--to", "2026-11-03T13:00+07:00")
     code, out, _ = run("bands", "swapped", C, A, *times)
     assert code == 0 and A in out and C in out
@@ -142,6 +149,9 @@ WRONG = [
     (("case", "add", PLACE, "--onset", "2026-11-03"), 2, "nobody wears it"),
     (("case", "add", "ZB-0000-0000", "--onset", "2026-11-03"), 3, "no such band"),
     (("case", "add", "ZB-AAAA-000J", "--onset", "2026-11-03"), 2, "no serial"),
+    (("case", "add", A, "--onset", "2026-11-03"), 2, "with a code of the health staff"),
+    (("case", "add", A, "--onset", "2026-11-03", "--code", "7F3K9-2QDTA"), 2, "no such code"),
+    (("case", "confirm", "9"), 3, "no case 9"),
     (("case", "show", "9"), 3, "no case 9"),
     (("case", "close", "9", "--reason", "x"), 3, "no case 9"),
     (("trace", A), 2, "no open case"),
@@ -165,7 +175,7 @@ def test_what_cannot_be_is_said_in_one_line(run: Run) -> None:
 
 
 def test_a_case_of_another_band_is_not_traced_by_mistake(run: Run) -> None:
-    run("case", "add", A, "--onset", "2026-11-03")
+    declare(run, A, "--onset", "2026-11-03")
     code, _, err = run("trace", B, "--case", "1")
     assert code == 2 and A in err
 

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from bandbook import NOON, A, B, BandBook
+from stationed import settings
 from support import ROOT
 from zoneband import doctor
 from zoneband import station as stations
 from zoneband.dock import ports
 from zoneband.server.process import running
 from zoneband.spool import Spool
-from zoneband.station import Station
 
 
 def findings(data: Path) -> dict[str, doctor.Finding]:
@@ -73,13 +73,13 @@ def test_a_service_that_grabs_ports(tmp_path: Path, modem_manager: None) -> None
 
 def test_a_server_that_answers_and_one_that_does_not(tmp_path: Path) -> None:
     with running(tmp_path) as url:
-        stations.save(tmp_path, Station(url, "st", "t", None))
+        stations.save(tmp_path, settings(url))
         assert findings(tmp_path)["server"].level == "ok"
     assert findings(tmp_path)["server"].level == "warning"
 
 
 def test_what_waits_and_what_was_refused_is_told(tmp_path: Path) -> None:
-    stations.save(tmp_path, Station("http://127.0.0.1:9", "st", "t", None))
+    stations.save(tmp_path, settings("http://127.0.0.1:9"))
     spool = Spool(tmp_path / "station")
     book = BandBook(A, tmp_path)
     book.met(B, NOON, 5, -66)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from bandbook import DAY, NOON, A, B, BandBook, key
 from served import Server
+from stationed import settings
 from support import ROOT
 from zoneband import authority, seal, upload
 from zoneband import groups as group_keys
@@ -27,6 +28,7 @@ from zoneband.seal import Kind
 from zoneband.server import groups, ledger
 from zoneband.server.process import running
 from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.signing import Signature
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader
@@ -41,8 +43,8 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path / "server")
 
 
-def keys_of(server: Server, name: str, token: dict[str, str]) -> list[dict[str, Any]]:
-    answer = server.http.get(f"/v1/stations/{name}/groups", headers=token)
+def keys_of(server: Server, name: str, signs: Signature) -> list[dict[str, Any]]:
+    answer = server.http.get(f"/v1/stations/{name}/groups", auth=signs)
     assert answer.status_code == 200, answer.text
     return answer.json()["groups"]
 
@@ -78,13 +80,13 @@ def test_a_station_that_registers_again_keeps_its_groups_unless_it_names_others(
     add(server, "market")
     server.register("s", groups=["market"])
     assert [k["name"] for k in keys_of(server, "s", server.register("s"))] == ["market"]
-    token = server.register("s", groups=["default"])
-    assert [k["name"] for k in keys_of(server, "s", token)] == ["default"]
+    signs = server.register("s", groups=["default"])
+    assert [k["name"] for k in keys_of(server, "s", signs)] == ["default"]
 
 
 def test_a_group_that_is_not_there_is_told_and_changes_nothing(server: Server) -> None:
-    answer = server.http.post("/v1/stations", json={"name": "st", "groups": ["default", "no"]})
-    assert answer.status_code == 404 and "no" in answer.json()["title"]
+    with pytest.raises(groups.UnknownGroup, match="no"):
+        server.register("st", groups=["default", "no"])
     assert [k["name"] for k in keys_of(server, "st", server.station)] == ["default"]
     path = "/v1/groups/no/renew"
     assert server.http.post(path, headers=server.tracer).status_code == 404
@@ -102,15 +104,15 @@ def test_keys_are_shown_to_their_station_alone(server: Server) -> None:
     other = server.register("other")
     path = "/v1/stations/st/groups"
     assert server.http.get(path).status_code == 401
-    assert server.http.get(path, headers=other).status_code == 403
+    assert server.http.get(path, auth=other).status_code == 403
     assert server.http.get(path, headers=server.tracer).status_code == 401
     listed = server.http.get("/v1/groups", headers=server.tracer)
     [entry] = keys_of(server, "st", server.station)
     assert entry["key"] not in listed.text
     for path in ("/v1/groups", "/v1/groups/default/renew"):
-        answer = server.http.post(path, json={"name": "x"}, headers=server.station)
-        assert answer.status_code == 403
-    assert server.http.get("/v1/groups", headers=server.station).status_code == 403
+        answer = server.http.post(path, json={"name": "x"}, auth=server.station)
+        assert answer.status_code == 401
+    assert server.http.get("/v1/groups", auth=server.station).status_code == 401
 
 
 def renew(server: Server, name: str) -> dict[str, Any]:
@@ -172,17 +174,12 @@ def test_the_last_generation_is_the_last(server: Server) -> None:
 
 
 def test_stations_of_an_earlier_program_serve_the_first_group(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine
 
     path = tmp_path / "server"
     path.mkdir()
-    config = Config()
-    config.set_main_option("script_location", "zoneband.server:migrations")
     with create_engine(f"sqlite:///{path / 'ledger.sqlite'}").begin() as db:
-        config.attributes["connection"] = db
-        command.upgrade(config, "0002")
+        ledger.migrate(db, path, "0002")
         db.execute(text("INSERT INTO stations VALUES ('old', 'x')"))
         values = f"1, '{A}', 'virtual', 'band', {DAY}, x'01', x'02', x'03'"
         db.execute(text(f"INSERT INTO bands VALUES ({values})"))
@@ -285,7 +282,7 @@ def test_a_files_keys_stay_until_the_server_gives_that_group(tmp_path: Path) -> 
         transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, text=body))
         return httpx2.Client(transport=transport, base_url="http://x")
 
-    station = Station("http://x", "st", "t", None)
+    station = settings("http://x")
     assert known.fetch(answering(entry(1, 1, b"d")), station)
     assert known.current()[0] == 1 and known.key(2, 1) == b"m" * 32
     with pytest.raises(UserError, match="of another server"):
@@ -364,10 +361,11 @@ def _the_verbs_make_list_and_export_groups(site: Site, tmp_path: Path) -> None:
 
 
 def _a_station_joins_its_groups_as_it_registers(site: Site) -> None:
-    words = ("station", "init", "--server", site.url, "--name", "st")
-    done = zoneband(site.data, *words, "--group", "nowhere")
+    done = zoneband(site.server, "station", "invite", "st", "--group", "nowhere")
     assert done.returncode == 2 and "nowhere" in done.stderr
-    done = zoneband(site.data, *words, "--group", "Chợ Lớn", "--group", "default")
+    words = ("station", "invite", "st", "--group", "Chợ Lớn", "--group", "default")
+    code = zoneband(site.server, *words).stdout.split("\n")[0]
+    done = zoneband(site.data, "station", "init", "--server", site.url, "--code", code)
     assert done.returncode == 0 and "Chợ Lớn, default" in done.stdout, done.stderr
     assert GroupKeys(site.data).current()[:2] == (2, 1)
 
@@ -411,7 +409,8 @@ def _the_verbs_order_and_list(site: Site) -> None:
     assert "new dock key" in site.verb("order", "list", B)
     done = zoneband(site.server, "order", "retire", "ZB-CCCC-0008", "--server", site.url)
     assert done.returncode == 3
-    site.verb("case", "add", B, "--onset", "2026-11-01")
+    code = site.verb("case", "code").split()[0]
+    site.verb("case", "add", B, "--onset", "2026-11-01", "--code", code)
     assert json.loads(site.verb("order", "list", B, "--json"))[-1]["kind"] == "rekey"
 
 
@@ -419,12 +418,12 @@ def _without_a_server_all_stays_as_it_is(site: Site) -> None:
     known = GroupKeys(site.data)
     before, orders_before = known.load(), site.spool.orders(A)
     site.age(7200)
-    away = Station("http://127.0.0.1:9", "st", "t", None)
+    away = settings("http://127.0.0.1:9")
     uploader = Uploader(site.data, site.spool, away, lambda _s: None)
     uploader.fetch_orders(A, 0)
     assert uploader.run(1, needed=True).problem == ""
     assert known.load() == before and site.spool.orders(A) == orders_before
-    stranger = Station(site.url, "st", "wrong", None)
+    stranger = settings(site.url)
     Uploader(site.data, site.spool, stranger).fetch_orders(A, 0)
     assert site.spool.orders(A) == orders_before
     assert upload.ORDERS_S <= 3

@@ -91,7 +91,7 @@ def test_an_error_is_one_line_and_its_code(tmp_path: Path) -> None:
     for words, code in (
         (["dock", "--once", "--port", "/dev/none", "--data", str(tmp_path)], 3),
         (["--lang", "xx", "doctor"], 2),
-        (["station", "init", "--server", "http://10.1.2.3", "--name", "x"], 2),
+        (["station", "init", "--server", "http://10.1.2.3", "--code", "x"], 2),
         (["upload", "--data", str(tmp_path)], 2),
         (["serve", "--host", "0.0.0.0"], 2),
     ):

@@ -61,13 +61,14 @@ def test_what_a_station_carries_tells_it_nothing_of_the_kind(server: Server) -> 
     assert {len(order) for order in found} == {orders.ORDER_BYTES}
     # Two of one kind have no more in common than two of different kinds.
     assert len({order[4 + i : 8 + i] for order in found for i in range(0, 72, 4)}) == 3 * 18
-    answer = server.http.get(f"/v1/bands/{A}/orders", headers=server.station)
+    answer = server.http.get(f"/v1/bands/{A}/orders", auth=server.station)
     assert set(answer.json()) == {"orders"}
 
 
 def test_a_case_gets_a_new_key_once(server: Server) -> None:
     def declare(onset: str) -> dict[str, Any]:
-        body = {"serial": A, "onset": onset}
+        given = server.http.post("/v1/case-codes", headers=server.tracer).json()
+        body = {"serial": A, "onset": onset, "code": given["code"]}
         answer = server.http.post("/v1/cases", json=body, headers=server.tracer)
         assert answer.status_code == 201, answer.text
         return answer.json()
@@ -198,14 +199,14 @@ def test_only_a_tracer_orders_and_only_a_station_fetches(server: Server) -> None
     path = f"/v1/bands/{A}/orders"
     assert server.http.post(path, json={"kind": "unlock"}).status_code == 401
     body = {"kind": "unlock"}
-    assert server.http.post(path, json=body, headers=server.station).status_code == 403
+    assert server.http.post(path, json=body, auth=server.station).status_code == 401
     assert server.http.get(path).status_code == 401
-    assert server.http.get(path + "/all", headers=server.station).status_code == 403
+    assert server.http.get(path + "/all", auth=server.station).status_code == 401
     for kind in ("dock_key", "", "reboot"):
         assert server.order(A, kind).status_code == 422
     assert server.order(C, "unlock").status_code == 404
     for after in (-1, 1 << 32, 1 << 70):
-        answer = server.http.get(path, params={"after": after}, headers=server.station)
+        answer = server.http.get(path, params={"after": after}, auth=server.station)
         assert answer.status_code == 422
     assert server.pending(A) == []
 

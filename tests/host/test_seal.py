@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandbook import DAY, NOON, A, B, BandBook, key
+from stationed import come
 from zoneband import authority, seal
 from zoneband.errors import UserError
 from zoneband.seal import Kind, PublicKey
@@ -198,19 +199,18 @@ class Server:
         self.http = TestClient(
             make_app(path, lambda: NOON + 86_400, [PUBLIC], keys), client=("127.0.0.1", 1)
         )
-        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
-        self.station = {"Authorization": f"Bearer {token}"}
+        self.station = come(self.http, path, "st", lambda: NOON + 86_400)
         self.tracer = {"Authorization": f"Bearer {(path / 'tracer-token').read_text()}"}
 
     def record(self, data: bytes, name: str | None = None) -> int:
         name = name or hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/records/{name}"
-        return self.http.put(path, content=data, headers=self.station).status_code
+        return self.http.put(path, content=data, auth=self.station).status_code
 
     def batch(self, data: bytes) -> int:
         name = hashlib.sha256(data).hexdigest()
         path = f"/v1/stations/st/batches/{name}"
-        return self.http.put(path, content=data, headers=self.station).status_code
+        return self.http.put(path, content=data, auth=self.station).status_code
 
 
 def test_a_locked_server_keeps_records_and_opens_them_once_it_has_the_key(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_trace_names_the_wearer_of_the_time_and_a_replacement_is_carried_over(
     [contact] = answer.json()["contacts"]
     assert contact["person"]["name"] == "Bà Mai" and contact["holder"] == 1
     # Nobody but a tracer reads it, and it is nowhere in clear.
-    assert server.http.get(f"/v1/bands/{B}/people", headers=server.station).status_code == 403
+    assert server.http.get(f"/v1/bands/{B}/people", auth=server.station).status_code == 401
     for path in (tmp_path / "s").rglob("*"):
         if path.is_file():
             assert "Bà Mai".encode() not in path.read_bytes()

@@ -7,11 +7,11 @@ import pytest
 from test_upload import Scripted
 
 from bandbook import NOON, A, B, BandBook
+from stationed import settings
 from zoneband import sender as senders
 from zoneband import upload
 from zoneband.sender import Sender
 from zoneband.spool import Spool
-from zoneband.station import Station
 
 
 def spool_with(tmp_path: Path, count: int) -> tuple[Spool, BandBook]:
@@ -30,7 +30,7 @@ def add(spool: Spool, book: BandBook) -> None:
 def test_a_nudge_returns_when_all_is_sent(tmp_path: Path) -> None:
     spool, book = spool_with(tmp_path, 3)
     server = Scripted([])
-    sender = Sender(tmp_path, spool, Station(server.url, "st", "t", None))
+    sender = Sender(tmp_path, spool, settings(server.url))
     for _ in range(5):
         sender.nudge()
         assert spool.waiting() == []
@@ -45,7 +45,7 @@ def test_a_server_that_hangs_holds_a_dock_up_for_seconds_once_and_the_next_not_a
     monkeypatch.setattr(senders, "WAIT_S", 0.3)
     spool, _ = spool_with(tmp_path, 3)
     server = Scripted([], delay_s=5)
-    sender = Sender(tmp_path, spool, Station(server.url, "st", "t", None))
+    sender = Sender(tmp_path, spool, settings(server.url))
     began = time.monotonic()
     sender.nudge()
     assert time.monotonic() - began < 0.8
@@ -63,7 +63,7 @@ def test_what_waits_is_sent_without_a_nudge(
     monkeypatch.setattr(senders, "REST_S", 0.2)
     spool, book = spool_with(tmp_path, 1)
     server = Scripted([(500, {}, b""), (503, {}, b"")])
-    Sender(tmp_path, spool, Station(server.url, "st", "t", None))
+    Sender(tmp_path, spool, settings(server.url))
     deadline = time.monotonic() + 10
     while spool.waiting() and time.monotonic() < deadline:
         time.sleep(0.05)

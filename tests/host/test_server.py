@@ -12,11 +12,12 @@ from sqlalchemy import text
 
 from band.logread import accept_receipt
 from bandbook import DAY, NOON, A, B, BandBook, C, key
+from stationed import come
 from zoneband import batch as batches
 from zoneband import seal
 from zoneband.errors import UserError
 from zoneband.seal import Kind, PublicKey
-from zoneband.server import answer, app, ledger, tracing_server
+from zoneband.server import answer, ledger, tracing_server
 from zoneband.server.app import make_app
 from zoneband.server.moments import moment
 from zoneband.tracing.query import evidence
@@ -34,8 +35,7 @@ class Bench:
             client=("127.0.0.1", 1),
             raise_server_exceptions=False,
         )
-        token = self.http.post("/v1/stations", json={"name": "st"}).json()["token"]
-        self.station = {"Authorization": f"Bearer {token}"}
+        self.station = come(self.http, path, "st", lambda: NOON + 86_400)
         tracer = (path / "tracer-token").read_text()
         self.tracer = {"Authorization": f"Bearer {tracer}"}
 
@@ -49,11 +49,11 @@ class Bench:
 
     def put_record(self, data: bytes) -> Any:
         name = hashlib.sha256(data).hexdigest()
-        return self.http.put(f"/v1/stations/st/records/{name}", content=data, headers=self.station)
+        return self.http.put(f"/v1/stations/st/records/{name}", content=data, auth=self.station)
 
     def put(self, data: bytes, name: str | None = None) -> Any:
         name = name or hashlib.sha256(data).hexdigest()
-        return self.http.put(f"/v1/stations/st/batches/{name}", content=data, headers=self.station)
+        return self.http.put(f"/v1/stations/st/batches/{name}", content=data, auth=self.station)
 
     def trace(self, serial: str) -> dict[str, Any]:
         day = "2026-11-03"
@@ -204,9 +204,11 @@ def test_a_hundred_megabytes_of_zeros_are_refused_without_being_read(bench: Benc
             sent += 65536
             yield bytes(65536)
 
-    answer = bench.http.put(
-        "/v1/stations/st/batches/" + "0" * 64, content=zeros(), headers=bench.station
-    )
+    path = "/v1/stations/st/batches/" + "0" * 64
+    signed = bench.http.build_request("PUT", path, content=b"")
+    bench.station.sign(signed)
+    kept = {k: v for k, v in signed.headers.items() if k.startswith(("signature", "content-dig"))}
+    answer = bench.http.put(path, content=zeros(), headers=kept)
     assert answer.status_code == 413
 
 
@@ -222,51 +224,37 @@ def test_altered_slots_are_counted_and_not_believed(bench: Bench, tmp_path: Path
     assert state["logs"][0]["bad_slots"] == 1
 
 
-def test_tokens_open_only_their_own_doors(bench: Bench) -> None:
+def test_tokens_and_keys_open_only_their_own_doors(bench: Bench) -> None:
     assert bench.http.get("/v1/bands").status_code == 401
-    assert bench.http.get("/v1/bands", headers=bench.station).status_code == 403
-    away = TestClient(bench.http.app, client=("10.0.0.9", 1))
-    assert away.post("/v1/stations", json={"name": "x", "code": "no"}).status_code == 403
+    assert bench.http.get("/v1/bands", auth=bench.station).status_code == 401
     assert bench.enrol(A) == 201  # another record that says the same
     assert bench.enrol(A, base_key="11" * 32) == 409
     assert bench.enrol("not a serial") == 422
 
 
 @pytest.mark.parametrize("left", ["", "ab", " \n", "\xff" * 70, "\0" * 70, "0123456789abcde"])
-def test_a_code_that_a_cut_left_short_lets_nobody_in(tmp_path: Path, left: str) -> None:
+def test_a_token_that_a_cut_left_short_lets_nobody_in(tmp_path: Path, left: str) -> None:
     path = tmp_path / "server"
     path.mkdir()
     for name in ("registration-code", "tracer-token"):
         (path / name).write_bytes(left.encode("latin-1"))
     bench = Bench(path)
-    away = TestClient(bench.http.app, client=("203.0.113.9", 1))
-    for code in ({}, {"code": ""}, {"code": left.strip()}, {"code": "mã số"}):
-        assert away.post("/v1/stations", json={"name": "x", **code}).status_code == 403
-    code = (path / "registration-code").read_text()
-    assert len(code) == 16
-    assert away.post("/v1/stations", json={"name": "x", "code": code}).status_code == 201
-    assert len((path / "tracer-token").read_text()) == 64
-    for name in ("registration-code", "tracer-token"):
-        assert (path / name).stat().st_mode & 0o777 == 0o600
-    # And it stays.
+    token = (path / "tracer-token").read_text()
+    assert len(token) == 64 and (path / "tracer-token").stat().st_mode & 0o777 == 0o600
+    for wrong in (left.strip(), "x"):
+        headers = {"Authorization": f"Bearer {wrong}".encode()}
+        assert bench.http.get("/v1/bands", headers=headers).status_code in (401, 403)
+    # What let any station in before is gone; the token stays.
+    assert not (path / "registration-code").exists()
     Bench(path)
-    assert (path / "registration-code").read_text() == code
-
-
-def test_an_empty_code_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = tracing_server.TracingServer(tmp_path)
-    server.code = ""
-    monkeypatch.setattr(app, "TracingServer", lambda *_args, **_more: server)
-    away = TestClient(make_app(tmp_path), client=("203.0.113.9", 1))
-    assert away.post("/v1/stations", json={"name": "x"}).status_code == 403
-    assert away.post("/v1/stations", json={"name": "x", "code": ""}).status_code == 403
+    assert (path / "tracer-token").read_text() == token
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 32, 1 << 70, "x"])
 def test_no_number_in_a_question_is_too_large(bench: Bench, value: Any) -> None:
     receipt = f"/v1/bands/{A}/receipt"
     for asked in ({"log_id": value, "first": 0}, {"log_id": 0, "first": value}):
-        assert bench.http.get(receipt, params=asked, headers=bench.station).status_code == 422
+        assert bench.http.get(receipt, params=asked, auth=bench.station).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -401,7 +389,7 @@ def test_a_query_still_reads_what_a_merge_has_replaced(
 
 def test_every_endpoint_says_what_it_does(bench: Bench) -> None:
     paths = bench.http.get("/openapi.json").json()["paths"]
-    assert len(paths) == 24
+    assert len(paths) == 34
     for path, verbs in paths.items():
         for verb, facts in verbs.items():
             assert len(facts["description"]) > 15, (verb, path)

@@ -364,7 +364,9 @@ def test_a_spoilt_segment_costs_its_own_day_only(
 def test_a_withdrawn_case_says_so_with_its_reason(desk: Desk) -> None:
     desk.met(A, B, NOON, 20)
     desk.dock()
-    case = desk.server.cases.declare(A, onset="2026-11-03")
+    case = desk.server.cases.declare(
+        A, onset="2026-11-03", code=desk.server.cases.codes.give("ha")[0]
+    )
     assert "withdrawn" not in codes(desk.trace()["notes"])
     desk.server.cases.withdraw(case["number"], "wrong band")
     notes = desk.trace()["notes"]

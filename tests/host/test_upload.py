@@ -14,18 +14,21 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import clocked
 from bandbook import NOON, A, B, BandBook, key
+from stationed import known, settings
 from support import ROOT
 from zoneband import batch as batches
 from zoneband import upload
 from zoneband.errors import UserError
 from zoneband.server.process import running
 from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.signing import Signature, write_key
 from zoneband.spool import Spool
-from zoneband.station import Station
 from zoneband.upload import Uploader, check_url, wait_s
 
 Answer = tuple[int, dict[str, str], bytes | None]  # None: what a tracing server says
@@ -83,7 +86,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 def send(spool: Spool, url: str, tmp_path: Path, tries: int = 5) -> tuple[upload.Sent, list[float]]:
     slept: list[float] = []
-    uploader = Uploader(tmp_path, spool, Station(url, "st", "token", None), slept.append)
+    uploader = Uploader(tmp_path, spool, settings(url), slept.append)
     return uploader.run(tries), slept
 
 
@@ -185,33 +188,35 @@ def test_only_tls_leaves_this_computer(url: str) -> None:
     assert check_url("http://localhost:8470") == "http://localhost:8470"
 
 
-def enrolled(tmp_path: Path) -> str:
-    """A server's directory that knows both bands; the token of station st."""
+def enrolled(tmp_path: Path) -> Ed25519PrivateKey:
+    """A server's directory that knows both bands; the key of station st."""
     server = TracingServer(tmp_path / "server")
     for serial in (A, B):
         server.enrol(Enrolment(serial, "virtual", "band", 20_760, key(serial), bytes(32), key("r")))
-    return server.add_station("st")
+    return known(server, "st")
 
 
 def test_a_server_killed_in_the_middle_of_a_request_has_each_batch_once(
     spool: Spool, tmp_path: Path
 ) -> None:
-    token = enrolled(tmp_path)
+    key_of_st = enrolled(tmp_path)
     names = spool.waiting()
     body = spool.data(names[0])
-    head = (
-        f"PUT /v1/stations/st/batches/{names[0]} HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode()
+    path = f"/v1/stations/st/batches/{names[0]}"
+    signs = Signature(key_of_st, lambda: NOON + 86_400)
     today = clocked.tool(NOON + 86_400)
     for size in (0, len(body) // 2, len(body) - 1, len(body)):
         with running(tmp_path, tool=today) as url:
+            asked = httpx2.Request("PUT", url + path, content=body)
+            signs.sign(asked)
+            lines = [f"PUT {path} HTTP/1.1", *(f"{k}: {v}" for k, v in asked.headers.items())]
+            head = "\r\n".join([*lines, "", ""]).encode()
             with closing(socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1])))) as s:
                 s.sendall(head + body[:size])
                 time.sleep(0.02)
                 subprocess.run(["pkill", "-9", "-f", f"serve --data {tmp_path}"], check=True)
     with running(tmp_path, tool=today) as url:
-        uploader = Uploader(tmp_path, spool, Station(url, "st", token, None))
+        uploader = Uploader(tmp_path, spool, settings(url, key=key_of_st))
         done = uploader.run()
         assert (done.sent, done.waiting, done.refused) == (3, 0, 0)
         again = [name for name in names if spool.data(name)]
@@ -224,22 +229,24 @@ def test_a_server_without_disk_space_says_so_and_takes_the_batch_later(
     spool: Spool, tmp_path: Path
 ) -> None:
     # A real limit on the size of files: every write beyond it fails as on a full disk.
-    token = enrolled(tmp_path)
+    key_of_st = enrolled(tmp_path)
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200));"
         "sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; from fastapi.testclient import TestClient;"
         "from zoneband.server.app import make_app;"
+        "from zoneband.signing import Signature, read_key;"
         "app = TestClient(make_app(Path(sys.argv[2])), raise_server_exceptions=False);"
         "a = app.put(sys.argv[3], content=Path(sys.argv[4]).read_bytes(),"
-        " headers={'Authorization': 'Bearer ' + sys.argv[5]});"
+        " auth=Signature(read_key(Path(sys.argv[5]))));"
         "print(a.status_code, a.json()['title'])"
     )
     [name, *_] = spool.waiting()
     (tmp_path / "body").write_bytes(spool.data(name))
+    write_key(tmp_path / "key.pem", key_of_st)
     asked = [str(ROOT / "host"), str(tmp_path / "server"), f"/v1/stations/st/batches/{name}"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *asked, str(tmp_path / "body"), token],
+        [sys.executable, "-c", code, *asked, str(tmp_path / "body"), str(tmp_path / "key.pem")],
         capture_output=True,
         text=True,
         timeout=60,

@@ -158,6 +158,27 @@ _add(
     _flood_passed,
 )
 _add(
+    "access",
+    _("Every endpoint, asked by whoever must not be answered."),
+    _("How many servers are asked."),
+    20,
+    _trial("access"),
+)
+_add(
+    "kill",
+    _("kill -9 of servers, uploaders and docks; power lost; full disks; clocks that jump."),
+    _("Rounds of one to three faults under load."),
+    500,
+    _trial("kill"),
+)
+_add(
+    "api",
+    _("The server's interface against its own description, and uploads from nowhere."),
+    _("Rounds of a minute a target."),
+    15,
+    _trial("api"),
+)
+_add(
     "demo",
     _("Many stories; each must be traced right."),
     _("How many stories."),

@@ -1,6 +1,7 @@
 """`zoneband case`: who is a case, from declaration to end."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,21 @@ def root() -> None:
     """Declare wearers cases, and end them."""
 
 
+@app.command("code", help=_("A code of health staff, with which one case is declared."))
+def code(
+    server: Server = None, token: Token = None, as_json: Json = False, data: Data = None
+) -> None:
+    """Make a code; it is shown once."""
+    made = Tracer(data_dir(data), server, token).ask("POST", "/v1/case-codes")
+    if as_json:
+        print(json.dumps(made))
+        return
+    print(made["code"])
+    until = day_and_time(made["expires_s"])
+    print(_("It declares one case, once, until {time}.").format(time=until), file=sys.stderr)
+
+
+@app.command("declare", help=_("Declare a band's wearer a case."), hidden=True)
 @app.command("add", help=_("Declare a band's wearer a case."))
 def add(
     band: Annotated[str, typer.Argument(help=_("Serial of the band."))],
@@ -48,6 +64,9 @@ def add(
             min=1, metavar="N", help=_("Which wearer in turn, of a band that several had.")
         ),
     ] = None,
+    code: Annotated[
+        str | None, typer.Option(help=_("Code of the health staff, of zoneband case code."))
+    ] = None,
     server: Server = None,
     token: Token = None,
     as_json: Json = False,
@@ -62,6 +81,7 @@ def add(
         "tested": read_optional(tested),
         "isolated": read_optional(isolated),
         "holder": holder,
+        "code": code,
     }
     case = Tracer(data_dir(data), server, token).ask("POST", "/v1/cases", json=body)
     if as_json:
@@ -120,6 +140,19 @@ def show(
             view.add_row(Text(name), Text(value))
     console.print(view)
     _print_notes(console, case)
+
+
+@app.command("confirm", help=_("Confirm a case that somebody else declared."))
+def confirm(
+    number: Number,
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Confirm a case, where the server asks for two persons."""
+    case = Tracer(data_dir(data), server, token).ask("POST", f"/v1/cases/{number}/confirm")
+    print(json.dumps(case) if as_json else _("Case {number} is confirmed.").format(number=number))
 
 
 @app.command("close", help=_("End a case that is over. It can still be traced."))
@@ -201,6 +234,8 @@ def _facts(case: dict[str, Any]) -> list[tuple[str, str]]:
         (_("test"), case_words.day(case["tested"]) if case["tested"] else ""),
         (_("isolated"), case_words.day(case["isolated"]) if case["isolated"] else ""),
         (_("declared"), "" if case["declared_s"] is None else day_and_time(case["declared_s"])),
+        (_("declared by"), case["declared_by"] or ""),
+        (_("confirmed by"), case["confirmed_by"] or ""),
         (_("state"), case_words.state(case["state"]) + ended),
         (_("reason"), case["reason"] or ""),
     ]

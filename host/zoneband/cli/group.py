@@ -33,7 +33,7 @@ def add(name: Name, server: Server = None, token: Token = None, data: Data = Non
         _("Group {name} has the number {number}. Stations join it with: {command}").format(
             name=answer["name"],
             number=answer["number"],
-            command=f"zoneband station init --group {json.dumps(name, ensure_ascii=False)}",
+            command=f"zoneband station invite NAME --group {json.dumps(name, ensure_ascii=False)}",
         )
     )
 
@@ -77,10 +77,11 @@ def export(
     data: Data = None,
 ) -> None:
     """Write a group's keys, as they stand in this computer's server."""
+    from zoneband.server import database
     from zoneband.server.groups import UnknownGroup, keys_in
 
     where = data_dir(data) / "server"
-    if not (where / "ledger.sqlite").exists():
+    if not database.exists(where):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=where

@@ -1,4 +1,4 @@
-"""`zoneband station`: set this station up."""
+"""`zoneband station`: set this station up; on the server's computer, who may come."""
 
 import json
 import sys
@@ -8,8 +8,9 @@ from typing import Annotated
 import httpx2
 import typer
 
-from zoneband import authority, groups, upload
+from zoneband import authority, groups, registration, upload
 from zoneband import station as stations
+from zoneband.cli import station_list
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
@@ -17,6 +18,15 @@ from zoneband.i18n import _
 from zoneband.station import Station
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+app.command("invite", help=_("Make a code with which a station may come, on the server."))(
+    station_list.invite
+)
+app.command("list", help=_("The stations that the server on this computer knows."))(
+    station_list.every
+)
+app.command("revoke", help=_("Let a station in no more, on the server."))(station_list.revoke)
 
 
 @app.callback()
@@ -27,31 +37,33 @@ def root() -> None:
 @app.command("init", help=_("Register this station at a tracing server."))
 def init(
     server: Annotated[str, typer.Option(metavar="URL", help=_("The tracing server."))],
-    name: Annotated[str, typer.Option(help=_("This station's name."))],
+    code: Annotated[
+        str | None, typer.Option(help=_("This station's code, of zoneband station invite."))
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help=_("This station's name, to see that the code is for it."))
+    ] = None,
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help=_("The server's own authority (PEM)."))
     ] = None,
-    code: Annotated[
-        str | None, typer.Option(help=_("Registration code, as the server prints it."))
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=_("A group whose bands are docked here; repeatable. New bands get the first."),
-        ),
-    ] = None,
     data: Data = None,
 ) -> None:
-    """Register and remember the token."""
+    """Register with a new key, which is all that the server will know this station by."""
     url = upload.check_url(server)
     if ca is not None and not ca.exists():
         raise UserError(_("{path} does not exist.").format(path=ca), ExitCode.USAGE)
+    if code is None:
+        raise UserError(
+            _("Give --code CODE. Whoever runs the server makes one: {command}").format(
+                command="zoneband station invite NAME"
+            ),
+            ExitCode.USAGE,
+        )
+    where = data_dir(data)
+    key, ca_file = stations.new_key(where), str(ca) if ca else None
     try:
-        with upload.client(url, None, str(ca) if ca else None) as http:
-            answer = http.post(
-                "/v1/stations", json={"name": name, "code": code, "groups": group or None}
-            )
+        answer = registration.ask(url, ca_file, key, code, name)
+        with upload.client(url, None, ca_file) as http:
             keys = http.get("/v1/authority")
     except httpx2.HTTPError as error:
         raise UserError(
@@ -60,20 +72,11 @@ def init(
             )
         ) from error
     if answer.status_code == 403:
-        raise UserError(_("The registration code is wrong. Ask at the server: --code CODE"))
-    if answer.status_code == 404:
-        raise UserError(
-            _("The server does not know one of these groups: {names}. See: zoneband group list")
-            .format(names=", ".join(group or [])),
-            ExitCode.USAGE,
-        )  # fmt: skip
-    if answer.status_code != 201:
-        raise UserError(_("The server answered {code}.").format(code=answer.status_code))
-    where = data_dir(data)
-    token = answer.json()["token"]
-    station = Station(url, name, token, str(ca) if ca else None)
+        stations.drop_new_key(where)
+    station = Station(url, registration.name_in(answer), key, ca_file)
     stations.save(where, station)
-    print(_("This station is “{name}” at {url}.").format(name=name, url=url))
+    stations.drop_new_key(where)
+    print(_("This station is “{name}” at {url}.").format(name=station.name, url=url))
     _trust(where, keys)
     _fetch(where, station)
 
@@ -98,7 +101,7 @@ def _fetch(where: Path, station: Station) -> None:
     # Without group keys no band can be docked or made here.
     known = GroupKeys(where)
     try:
-        with upload.client(station.server, station.token, station.ca) as http:
+        with upload.station_client(station) as http:
             good = known.fetch(http, station)
     except httpx2.HTTPError:
         good = False

@@ -34,6 +34,8 @@ def command(data: Data = None, as_json: Json = False) -> None:
                 _("{n} refused by the server; they are kept here.").format(n=done.refused),
                 file=sys.stderr,
             )
+        if done.note:
+            print(done.note, file=sys.stderr)
         if done.problem:
             print(done.problem, _("Nothing is lost; it is sent later."), file=sys.stderr)
     if done.waiting or done.refused:

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from zoneband import authority, upload
+from zoneband import authority, registration, upload
 from zoneband import station as stations
 from zoneband.demo.story import Actor, Story
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
@@ -33,6 +33,7 @@ from zoneband.inventory import Inventory
 from zoneband.localtime import local
 from zoneband.seal import Kind
 from zoneband.server.process import running
+from zoneband.server.stations import open_stations
 from zoneband.sim.simulation import Provision, Simulation, VirtualBand
 from zoneband.spool import Spool
 from zoneband.station import Station
@@ -76,10 +77,8 @@ class StoryRun:
         self._authority = authority.make(self._data, passphrase)
         with running(self._data, passphrase) as url:
             self._say(_("A tracing server runs at {url}.").format(url=url))
-            token = self._post(url, None, "/v1/stations", {"name": "demo"})["token"]
-            settings = Station(url, "demo", token, None)
-            stations.save(self._data, settings)
-            with upload.client(url, token, None) as http:
+            settings = self._register(url)
+            with upload.station_client(settings) as http:
                 self._groups.fetch(http, settings)
             spool = Spool(stations.directory(self._data))
             self._inventory = Inventory(stations.directory(self._data))
@@ -222,20 +221,24 @@ class StoryRun:
 
     # --- the server -------------------------------------------------------------------------
 
-    def _post(self, url: str, token: str | None, path: str, body: dict[str, Any]) -> Any:
-        with upload.client(url, token, None) as http:
-            answer = http.post(path, json=body)
-        if answer.is_error:
-            raise UserError(_("The server answered {code}.").format(code=answer.status_code))
-        return answer.json()
+    def _register(self, url: str) -> Station:
+        """What a station and whoever runs the server do together: a code, and a key for it."""
+        code = open_stations(self._data / "server").invite("demo")
+        key = stations.new_key(self._data)
+        answer = registration.ask(url, None, key, code)
+        settings = Station(url, registration.name_in(answer), key, None)
+        stations.save(self._data, settings)
+        stations.drop_new_key(self._data)
+        return settings
 
     def _trace(self, url: str) -> dict[str, Any]:
-        """What a tracer does: declares the case, looks at the contacts of its contacts and at the
-        place, with the very commands."""
+        """What health staff and a tracer do: give a code, declare the case, look at the contacts of
+        its contacts and at the place, with the very commands."""
         story = self._story
         serial = story.case.serial
         day = local(story.start_utc_s).date().isoformat()
-        self._command(url, "case", "add", serial, "--onset", day)
+        code = self._command(url, "case", "code").split()[0]
+        self._command(url, "case", "add", serial, "--onset", day, "--code", code)
         self._command(url, "trace", serial, "--degrees", "2")
         for venue in (actor.serial for actor in story.actors if actor.venue):
             self._command(url, "venue", venue, "--from", day, "--to", day, "--case", "1")

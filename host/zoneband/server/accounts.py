@@ -25,11 +25,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pyotp import random_base32
 from pyotp.totp import TOTP
 from sqlalchemy import Connection, Engine, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.server import ledger
+from zoneband.server import ledger, roles
+from zoneband.server.database import upsert
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 200
 SESSION_S = 8 * 3600
@@ -72,10 +72,12 @@ class TooManyTries(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """Somebody who is logged in; csrf: what every form of theirs must carry."""
+    """Somebody who is logged in; csrf: what every form of theirs must carry; roles: of now, as
+    zoneband.server.roles names them."""
 
     tracer: str
     csrf: str
+    roles: frozenset[str] = frozenset()
 
 
 class Accounts:
@@ -96,9 +98,12 @@ class Accounts:
 
     # --- accounts ---------------------------------------------------------------------------
 
-    def add(self, name: str, password: str, secret: str) -> str:
-        """Make an account; its name as it is kept. secret: of the codes, from `new_secret`. Raises
-        UserError for a name that is taken, or for a bad name or password."""
+    def add(
+        self, name: str, password: str, secret: str, given: Collection[str] = (roles.TRACER,)
+    ) -> str:
+        """Make an account; its name as it is kept. secret: of the codes, from `new_secret`; given:
+        its roles. Raises UserError for a name that is taken, or for a bad name, password or
+        role."""
         kept = read_name(name)
         row = {
             "name": kept,
@@ -106,10 +111,11 @@ class Accounts:
             "totp_secret": secret,
             "totp_used": 0,
             "added_s": int(self._utc()),
+            "roles": roles.text(roles.read(given)),
         }
         with self._lock, self._engine.begin() as db:
-            done = db.execute(upsert(ledger.tracers).values(row).on_conflict_do_nothing())
-            if not done.rowcount:
+            add = upsert(db, ledger.tracers).values(row).on_conflict_do_nothing()
+            if db.execute(add.returning(ledger.tracers.c.name)).first() is None:
                 raise UserError(_("There is a tracer {name} already.").format(name=kept))
         return kept
 
@@ -118,15 +124,25 @@ class Accounts:
         with self._engine.connect() as db:
             return _of(db, _fold(name)) is not None
 
+    def known(self, name: str) -> str | None:
+        """The name of an account as it is kept; None when there is none."""
+        return _fold(name) if self.has(name) else None
+
     def every(self) -> list[dict[str, Any]]:
-        """All accounts by name: name, added_s, and seen_s of their newest session or None."""
+        """All accounts by name: name, roles, added_s, and seen_s of their newest session or
+        None."""
         with self._engine.connect() as db:
             seen: dict[str, int] = {}
             for row in db.execute(select(ledger.sessions)).mappings():
                 seen[row["tracer"]] = max(seen.get(row["tracer"], 0), row["seen_s"])
             rows = db.execute(select(ledger.tracers).order_by(ledger.tracers.c.name)).mappings()
             return [
-                {"name": r["name"], "added_s": r["added_s"], "seen_s": seen.get(r["name"])}
+                {
+                    "name": r["name"],
+                    "roles": r["roles"].split(),
+                    "added_s": r["added_s"],
+                    "seen_s": seen.get(r["name"]),
+                }
                 for r in rows
             ]
 
@@ -152,6 +168,15 @@ class Accounts:
             db.execute(delete(ledger.sessions).where(ledger.sessions.c.tracer == kept))
             tries = ledger.login_tries
             db.execute(delete(tries).where(tries.c.subject == _name_subject(kept)))
+
+    def set_roles(self, name: str, given: Collection[str]) -> None:
+        """Give an account other roles, from its next request on. Raises UserError."""
+        table = ledger.tracers
+        values = {"roles": roles.text(roles.read(given))}
+        with self._lock, self._engine.begin() as db:
+            one = update(table).where(table.c.name == _fold(name)).values(values)
+            if not db.execute(one).rowcount:
+                raise _no_such(name)
 
     # --- logging in -------------------------------------------------------------------------
 
@@ -210,7 +235,7 @@ class Accounts:
             for (subject, _slow), before in zip(subjects, failed, strict=True):
                 values = {"failed": before + 1, "last_s": now_s}
                 db.execute(
-                    upsert(table)
+                    upsert(db, table)
                     .values(subject=subject, **values)
                     .on_conflict_do_update(index_elements=["subject"], set_=values)
                 )
@@ -242,13 +267,15 @@ class Accounts:
         table = ledger.sessions
         digest = _digest(token)
         with self._engine.connect() as db:
-            row = db.execute(select(table).where(table.c.token_sha256 == digest)).first()
+            tracers = ledger.tracers
+            of = select(table, tracers.c.roles).join(tracers, tracers.c.name == table.c.tracer)
+            row = db.execute(of.where(table.c.token_sha256 == digest)).first()
         if row is None or now_s >= row.began_s + SESSION_S or now_s >= row.seen_s + IDLE_S:
             return None
         if now_s >= row.seen_s + _SEEN_EVERY_S:
             with self._lock, self._engine.begin() as db:
                 db.execute(update(table).where(table.c.token_sha256 == digest).values(seen_s=now_s))
-        return Session(row.tracer, csrf(token))
+        return Session(row.tracer, csrf(token), frozenset(row.roles.split()))
 
     def end(self, token: str) -> None:
         """Log out."""

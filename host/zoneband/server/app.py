@@ -1,50 +1,58 @@
 """The tracing server over HTTP (FastAPI). Errors are problem+json (RFC 9457)."""
 
 import errno
-import hashlib
-import hmac
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
 from zoneband.seal import PublicKey
-from zoneband.server import case_routes, order_routes, sealed
-from zoneband.server.groups import UnknownGroup
+from zoneband.server import (
+    case_routes,
+    database,
+    gate,
+    order_routes,
+    rights_routes,
+    sealed,
+    session_routes,
+    upkeep_routes,
+)
+from zoneband.server.audit import Unwritable
+from zoneband.server.gate import Asker, Gate, asker
+from zoneband.server.limits import Limits
 from zoneband.server.pages.routes import add_pages
 from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
+from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
+from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing_server import TracingServer, Unknown
+from zoneband.server.watch import Watch
 
-_LOOPBACK = ("127.0.0.1", "::1")
+_NEWCOMER_BYTES = 4096
+_WRONG_CODES = {
+    "code": "the code is wrong",
+    "code-used": "the code was used before",
+    "code-expired": "the code has expired",
+    "code-name": "the code is another station's",
+    "code-key": "this key cannot be used again",
+}
 
 
 class StationBody(BaseModel):
-    """Registration of a station."""
+    """A station that comes with its code. public_key: Ed25519, 32 bytes in hexadecimal; name: what
+    it thinks it is, if it does."""
 
-    name: str = Field(pattern=r"^[^/\x00-\x1f]{1,64}$")
-    code: str | None = None
-    groups: list[str] | None = None
-
-
-def token(authorization: Annotated[str | None, Header()] = None) -> str:
-    """The caller's bearer token."""
-    kind, _, value = (authorization or "").partition(" ")
-    if kind != "Bearer" or not value:
-        raise Problem(401, "a token is needed")
-    return value
-
-
-Token = Annotated[str, Depends(token)]
+    code: str = Field(max_length=64)
+    public_key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str | None = Field(default=None, pattern=NAME_PATTERN)
 
 
 def make_app(
@@ -52,21 +60,45 @@ def make_app(
     utc: Callable[[], float] = time.time,
     public_keys: Sequence[PublicKey] = (),
     private_keys: Mapping[int, X25519PrivateKey] | None = None,
+    limits: Limits | None = None,
+    two_persons: bool = False,
+    erasures: Path | None = None,
+    metrics_token: str | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
-    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase."""
-    server = TracingServer(directory, utc=utc, numbers=[key.number for key in public_keys])
+    seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
+    limits: of what stations may ask; two_persons: a case is traced only when another account has
+    confirmed it; erasures: as in TracingServer; metrics_token: opens /metrics, None: nothing
+    does."""
+    numbers = [key.number for key in public_keys]
+    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures)
+    server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)
-    app = FastAPI(title="Zoneband tracing server", version=__version__)
+    door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
+    app = FastAPI(
+        title="Zoneband tracing server",
+        version=__version__,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.server = server
+    behind = Gate(door, server.accounts, server.tracer_token, server.audit)
+    gate.guard(app, behind)
+    watch = Watch(server, directory, utc, metrics_token)
+    watch.add(app, utc)
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        return _problem(error.status, error.title)
+        return _problem(error.status, error.title, error.headers, error.more)
 
     @app.exception_handler(Unknown)
     async def unknown(_request: Request, _error: Unknown) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         return _problem(404, "no such band")
+
+    @app.exception_handler(Unwritable)
+    async def unwritable(_request: Request, _error: Unwritable) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(503, "the audit log cannot be written", {"Retry-After": "60"})
 
     @app.exception_handler(OSError)
     async def disk(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -74,54 +106,59 @@ def make_app(
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
 
+    @app.exception_handler(DataError)
+    async def unkeepable(_request: Request, _error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(422, "the ledger cannot hold such a text or number")
+
     @app.exception_handler(OperationalError)
-    async def busy(_request: Request, error: OperationalError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        if "full" in str(error):
+    @app.exception_handler(InterfaceError)
+    async def busy(_request: Request, error: DBAPIError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        if database.is_full(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})
 
-    def station(value: Token) -> str:
-        name = server.station_of(value)
-        if name is None:
-            raise Problem(401, "no station has this token")
-        return name
+    def signer(request: Request) -> Caller:
+        return request.state.caller
 
-    def tracer(value: Token) -> None:
-        if not hmac.compare_digest(value.encode(), server.tracer_token.encode()):
-            raise Problem(403, "only tracers may ask this")
-
-    @app.get("/healthz")
-    def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Whether the server is up, and whether it can open sealed records and logs."""
-        key = "locked" if server.sealed.locked() else "unlocked"
-        return {"status": "ok", "version": __version__, "authority": key}
+    def station(request: Request) -> str:
+        caller = signer(request)
+        door.check_body(caller.digest, NO_BODY)
+        server.nonces.settle(caller.mark)
+        return caller.name
 
     @app.post("/v1/stations", status_code=201)
-    def add_station(body: StationBody, request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        """Register a station: from elsewhere with the code that `zoneband serve` prints. groups:
-        names of those it serves; without them those it served before, or the group `default`."""
-        here = request.client is not None and request.client.host in _LOOPBACK
-        given = (body.code or "").encode()
-        if not here and not (server.code and secrets.compare_digest(given, server.code.encode())):
-            raise Problem(403, "the registration code is wrong")
+    async def add_station(request: Request) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Let a station in that comes with the code of `zoneband station invite`: a StationBody,
+        signed with the key that it brings. Its name; 403 for a code that does not let it in."""
+        door.slow_down(request)
+        data = await door.body(request, None, _NEWCOMER_BYTES)
         try:
-            return {"name": body.name, "token": server.add_station(body.name, body.groups)}
-        except UnknownGroup as error:
-            raise Problem(404, f"no such group: {error}") from None
+            body = StationBody.model_validate_json(data)
+        except ValidationError:
+            raise Problem(422, "no code and public key") from None
+        name = await run_in_threadpool(newcomer, request, body, data)
+        request.state.came = {"station": name}
+        return {"name": name}
 
-    async def body_of(request: Request, name: str, sha256: str, value: str, limit: int) -> bytes:
+    def newcomer(request: Request, body: StationBody, data: bytes) -> str:
+        key = bytes.fromhex(body.public_key)
+        mark = door.newcomer(request, key, data)
+        try:
+            name = server.stations.enrol(body.code, key, body.name)
+        except WrongCode as error:
+            title = _WRONG_CODES[error.reason]
+            raise Problem(403, title, reason=error.reason) from None
+        server.nonces.settle(mark)
+        return name
+
+    async def body_of(
+        request: Request, name: str, sha256: str, caller: Caller, limit: int
+    ) -> bytes:
         # The bytes of a station's own upload, as its name says.
-        if await run_in_threadpool(server.station_of, value) != name:
-            raise Problem(403, "this token is another station's")
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise Problem(413, f"at most {limit // 1024} KiB")
-            parts.append(part)
-        data = b"".join(parts)
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if caller.name != name:
+            raise Problem(403, "this key is another station's", reason="station")
+        data = await door.body(request, caller.digest, limit)
+        if caller.digest.hex() != sha256:
             raise Problem(422, "the body is not what its name says")
         return data
 
@@ -132,13 +169,14 @@ def make_app(
 
     @app.put("/v1/stations/{name}/records/{sha256}")
     async def put_record(  # pyright: ignore[reportUnusedFunction]
-        name: str, sha256: str, request: Request, value: Token
+        name: str, sha256: str, request: Request, caller: Annotated[Caller, Depends(signer)]
     ) -> JSONResponse:
         """Take a sealed record (application/octet-stream, at most 16 KiB) named by its SHA-256:
         an enrolment, a person, or what became of a band. Harmless to repeat. Durable when this
         answers: 201 new, 200 known before, 202 kept sealed because its key is not in memory. 409
         when an enrolment contradicts one that is known; 422 when it cannot be opened."""
-        data = await body_of(request, name, sha256, value, seal.MAX_BYTES)
+        data = await body_of(request, name, sha256, caller, seal.MAX_BYTES)
+        await run_in_threadpool(server.nonces.settle, caller.mark)
         try:
             new, state = await run_in_threadpool(server.take_sealed, name, sha256, data)
         except ValueError:
@@ -152,33 +190,41 @@ def make_app(
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
-        name: str, sha256: str, request: Request, value: Token
+        name: str, sha256: str, request: Request, caller: Annotated[Caller, Depends(signer)]
     ) -> JSONResponse:
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
         because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
         507 when the disk is full: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
-        what came was altered or missing there, null when nothing is to be mended."""
-        data = await body_of(request, name, sha256, value, batch.MAX_BYTES)
+        what came was altered or missing there, null when nothing is to be mended; records_refused:
+        encounters that are not kept, since their days were dropped or they were erased; dropped: so
+        was the whole batch; ask_back: its wearer has withdrawn consent."""
+        data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
             new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
         except ValueError as error:
             raise Problem(400, str(error)) from None
-        serial = batch.unpack(data).header.serial
+        await run_in_threadpool(server.nonces.settle, caller.mark)
+        parsed = batch.unpack(data)
+        watch.metrics.took(parsed, count)
+        serial = parsed.header.serial
         waiting = await run_in_threadpool(server.orders.waiting, serial)
         body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
+        refused, dropped = await run_in_threadpool(server.refused, sha256)
+        body |= {"records_refused": refused, "dropped": dropped}
+        body["ask_back"] = await run_in_threadpool(server.rights.ask_back, serial)
         body["resend"] = await run_in_threadpool(server.resend, sha256, name)
         body["orders"] = [order.hex() for order in waiting]
-        return JSONResponse(body, (201 if new else 200) if receipt else 202)
+        return JSONResponse(body, (201 if new else 200) if receipt or dropped else 202)
 
     @app.get("/v1/bands")
-    def bands(_: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+    def bands(_: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """Every enrolled band in short."""
         return server.bands()
 
     @app.get("/v1/bands/{serial}")
-    def band(serial: str, _: Annotated[None, Depends(tracer)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    def band(serial: str, _: Annotated[Asker, Depends(asker)]) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """A band's clock, and its logs: how many slots were torn by a loss of power, altered,
         missing or foreign, and the spans of cursors that nobody brought. enrolments_refused: how
         many contradicted the one that counts."""
@@ -196,12 +242,16 @@ def make_app(
         return {"receipt": server.receipt(serial, log_id, first, caller)}
 
     @app.get("/v1/bands/{serial}/people")
-    def people(serial: str, _: Annotated[None, Depends(tracer)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
+    def people(serial: str, _: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """Everybody whom a band was handed out to; empty while the authority's key is not in
         memory."""
         return server.people(serial)
 
-    order_routes.add_routes(app, server, station, tracer)
-    case_routes.add_routes(app, server, tracer)
-    add_pages(app, server, utc)
+    order_routes.add_routes(app, server, station)
+    case_routes.add_routes(app, server)
+    session_routes.add_routes(app, server)
+    upkeep_routes.add_routes(app, server)
+    rights_routes.add_routes(app, server)
+    add_pages(app, server, utc, behind)
+    gate.check(app)
     return app

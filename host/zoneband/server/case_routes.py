@@ -1,7 +1,6 @@
 """Cases, swapped bands, venues and rule sets over HTTP: what zoneband.server.app adds to its other
-routes. All of it is for tracers."""
+routes. All of it is for accounts."""
 
-from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from zoneband import serials
 from zoneband.server import case_traces, problem
+from zoneband.server.gate import Asker, asker
 from zoneband.server.moments import moment
 from zoneband.server.problem import Problem
 from zoneband.server.refused import NoCase, Refused
@@ -22,6 +22,7 @@ Number = Annotated[int, Field(ge=1, lt=1 << 31)]
 Degrees = Annotated[int, Query(ge=1, le=3)]
 Begin = Annotated[str, Query(alias="from")]
 End = Annotated[str, Query(alias="to")]
+Who = Annotated[Asker, Depends(asker)]
 
 
 class CaseBody(BaseModel):
@@ -32,6 +33,7 @@ class CaseBody(BaseModel):
     tested: date | None = None
     isolated: date | None = None
     holder: Number | None = None
+    code: str | None = Field(default=None, max_length=64)
 
 
 class EndBody(BaseModel):
@@ -60,9 +62,9 @@ def span(begin: str, end: str) -> tuple[int, int]:
     return from_s, to_s
 
 
-def add_routes(app: FastAPI, server: TracingServer, tracer: Callable[..., None]) -> None:
-    """Add the routes. tracer: a dependency that lets only tracers in."""
-    for_tracers = [Depends(tracer)]
+def add_routes(app: FastAPI, server: TracingServer) -> None:
+    """Add the routes."""
+    for_accounts = [Depends(asker)]
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, error: Refused) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
@@ -76,19 +78,30 @@ def add_routes(app: FastAPI, server: TracingServer, tracer: Callable[..., None])
         more = {"code": "no_case", "values": values}
         return problem.answer(404, "no such case", more=more)
 
-    @app.post("/v1/cases", status_code=201, dependencies=for_tracers)
-    def declare(body: CaseBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    @app.post("/v1/case-codes", status_code=201)
+    def give_code(who: Who) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """A code with which one case may be declared, once, until expires_s (UTC seconds)."""
+        code, expires_s = server.cases.codes.give(who.account)
+        return {"code": code, "expires_s": expires_s}
+
+    @app.post("/v1/cases", status_code=201)
+    def declare(body: CaseBody, who: Who) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Declare a wearer a case, by the first day of illness (onset) or the day of the test
-        (tested), and by which wearer of the band in turn (holder) where several had it since: 409
-        choose_holder names them. Harmless to repeat; adds isolated and holder where they were not
-        known."""
+        (tested), with a code of health staff, and by which wearer of the band in turn (holder)
+        where several had it since: 409 choose_holder names them. Harmless to repeat, then without a
+        code; adds isolated and holder where they were not known."""
+        who.note(serial=body.serial)
         days = (
             None if day is None else day.isoformat()
             for day in (body.onset, body.tested, body.isolated)
         )
-        return server.cases.declare(body.serial, *days, holder=body.holder)
+        case = server.cases.declare(
+            body.serial, *days, holder=body.holder, code=body.code, by=who.account
+        )
+        who.note(case=case["number"], new=case["new"])
+        return case
 
-    @app.get("/v1/cases", dependencies=for_tracers)
+    @app.get("/v1/cases", dependencies=for_accounts)
     def cases(  # pyright: ignore[reportUnusedFunction]
         state: Literal["open", "closed", "withdrawn"] | None = None,
         serial: Annotated[str | None, Query(pattern=serials.PATTERN)] = None,
@@ -96,39 +109,45 @@ def add_routes(app: FastAPI, server: TracingServer, tracer: Callable[..., None])
         """All cases, or those of one state, or of one band, newest first."""
         return server.cases.list(state, serial)
 
-    @app.get("/v1/cases/{number}", dependencies=for_tracers)
+    @app.get("/v1/cases/{number}", dependencies=for_accounts)
     def case(number: Number) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """One case: its band and wearer, days, state, and notes that a tracer must know."""
         return server.cases.get(number)
 
-    @app.post("/v1/cases/{number}/close", dependencies=for_tracers)
+    @app.post("/v1/cases/{number}/confirm")
+    def confirm(number: Number, who: Who) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Confirm a case that another account has declared. Harmless to repeat."""
+        return server.cases.confirm(number, who.account)
+
+    @app.post("/v1/cases/{number}/close", dependencies=for_accounts)
     def close(number: Number, body: EndBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """End a case that is over. It can still be traced."""
         return server.cases.close(number, body.reason)
 
-    @app.post("/v1/cases/{number}/withdraw", dependencies=for_tracers)
+    @app.post("/v1/cases/{number}/withdraw", dependencies=for_accounts)
     def withdraw(number: Number, body: EndBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Take back a case that never was one, such as of the wrong band: it is traced no more."""
         return server.cases.withdraw(number, body.reason)
 
-    @app.get("/v1/cases/{number}/contacts", dependencies=for_tracers)
+    @app.get("/v1/cases/{number}/contacts", dependencies=for_accounts)
     def contacts(number: Number, rules: str = DEFAULT, degrees: Degrees = 1) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Whom a case met in its infectious window, by a rule set: F1, and with degrees=2 or 3 also
         whom they met since. Whom to call comes first. A withdrawn case has no contacts, and a note
         that says so."""
         return case_traces.contacts(server, number, rules, degrees)
 
-    @app.get("/v1/traces/{serial}", dependencies=for_tracers)
+    @app.get("/v1/traces/{serial}")
     def trace(  # pyright: ignore[reportUnusedFunction]
-        serial: str, begin: Begin, end: End, rules: str = DEFAULT, degrees: Degrees = 1
+        serial: str, begin: Begin, end: End, who: Who, rules: str = DEFAULT, degrees: Degrees = 1
     ) -> dict[str, Any]:
         """Every contact of a band from one moment to another by a rule set, whom to call first,
         with its windows of 5 minutes and the records of either side; with degrees=2 or 3 also whom
         those met. Days are Vietnam's, both included; ISO times need an offset. Times in the answer
-        are UTC seconds."""
+        are UTC seconds. 409 for an account when no wearer of the band is a case."""
+        server.cases.check_band(serial, who.account)
         return server.tracing.trace(serial, *span(begin, end), rules, degrees)
 
-    @app.get("/v1/venues/{serial}/visits", dependencies=for_tracers)
+    @app.get("/v1/venues/{serial}/visits", dependencies=for_accounts)
     def visits(  # pyright: ignore[reportUnusedFunction]
         serial: str, begin: Begin, end: End, case: Annotated[int | None, Query(ge=1)] = None
     ) -> dict[str, Any]:
@@ -136,25 +155,27 @@ def add_routes(app: FastAPI, server: TracingServer, tracer: Callable[..., None])
         Days are Vietnam's, both included."""
         return case_traces.visits(server, serial, *span(begin, end), case)
 
-    @app.get("/v1/rules", dependencies=for_tracers)
+    @app.get("/v1/rules", dependencies=for_accounts)
     def rules() -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """Every rule set that a trace can be judged by, with its parameters."""
         return [rule.as_json() for _name, rule in sorted(server.rules.items())]
 
-    @app.post("/v1/swaps", status_code=201, dependencies=for_tracers)
-    def swap(body: SwapBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    @app.post("/v1/swaps", status_code=201, dependencies=for_accounts)
+    def swap(body: SwapBody, who: Who) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Note that two wearers had each other's band on: every trace then names the right people.
         Harmless to repeat."""
         from_s, to_s = span(body.begin, body.end)
+        who.note(serials=[body.serial_a, body.serial_b], from_s=from_s, to_s=to_s)
         return server.swaps.note(body.serial_a, body.serial_b, from_s, to_s).as_json()
 
-    @app.get("/v1/swaps", dependencies=for_tracers)
+    @app.get("/v1/swaps", dependencies=for_accounts)
     def swaps() -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]
         """All swaps that were noted, oldest first."""
         return [each.as_json() for each in server.swaps.every()]
 
-    @app.post("/v1/swaps/undo", dependencies=for_tracers)
-    def undo_swap(body: SwapBody) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    @app.post("/v1/swaps/undo", dependencies=for_accounts)
+    def undo_swap(body: SwapBody, who: Who) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Strike out a swap that was noted by mistake, by the same bands and times."""
         from_s, to_s = span(body.begin, body.end)
+        who.note(serials=[body.serial_a, body.serial_b], from_s=from_s, to_s=to_s)
         return server.swaps.undo(body.serial_a, body.serial_b, from_s, to_s).as_json()

@@ -21,6 +21,7 @@ def contacts(
     says so. Raises NoCase and Refused."""
     rule = server.tracing.rule(rules)
     case = server.cases.get(number)
+    server.cases.check_confirmed(case)
     from_s, to_s = server.cases.window(case, rule)
     notes = [entry for entry in case["notes"] if entry["code"] in _OF_THE_SPAN]
     worn: Sequence[Worn] = ()
@@ -59,5 +60,6 @@ def visits(
     case = server.cases.get(number)
     if case["state"] == WITHDRAWN:
         raise Refused("withdrawn", number=number, reason=case["reason"])
+    server.cases.check_confirmed(case)
     worn = server.cases.worn(case, from_s, to_s)
     return server.tracing.visits(venue, from_s, to_s, case["serial"], worn=worn)

@@ -4,14 +4,17 @@ A case is a wearer, not a band: by the number of the hand-out. While a band's lo
 had it, the case waits for that; where several had it since the onset, a tracer says which one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from zoneband import retention
 from zoneband.server import ledger, orders, swaps, wearers
+from zoneband.server.audit import OPERATOR
+from zoneband.server.case_codes import CaseCodes
 from zoneband.server.moments import day_s, today
 from zoneband.server.people import HandOut
 from zoneband.server.refused import NoCase, Refused
@@ -21,12 +24,24 @@ from zoneband.wire import orders as wire
 OPEN, CLOSED, WITHDRAWN = "open", "closed", "withdrawn"
 STATES = (OPEN, CLOSED, WITHDRAWN)
 # What is older has left the bands' logs, if they were not docked before.
-LOG_DAYS = 21
+LOG_DAYS = retention.DAYS
 # No band is older: an earlier day is a slip of the pen.
 _EARLIEST = date(2020, 1, 1)
 _LONGEST_REASON = 500
+# Serial of a case of which only its number and state are kept: a number must not be given twice.
+DROPPED = ""
 
 Person = Callable[[Connection, str, int], dict[str, Any] | None]
+
+
+def blank(db: Connection, numbers: Iterable[int]) -> None:
+    """Forget everything of some cases but their numbers and states, and the calls because of
+    them."""
+    for number in numbers:
+        nothing = dict.fromkeys(("number", "onset", "tested", "isolated", "declared_s", "reason"))
+        same = ledger.cases.c.id == number
+        db.execute(update(ledger.cases).where(same).values(serial=DROPPED, **nothing))
+        db.execute(delete(ledger.calls).where(ledger.calls.c.case_number == number))
 
 
 class InfectiousWindow(Protocol):
@@ -58,6 +73,8 @@ class Cases:
         self._utc = utc
         self._person = person
         self._rule = rule
+        self.codes = CaseCodes(engine, lock, utc)
+        self.two_persons = False  # whether a case is traced only when somebody else confirmed it
 
     # --- declaring and ending ---------------------------------------------------------------
 
@@ -68,14 +85,18 @@ class Cases:
         tested: str | None = None,
         isolated: str | None = None,
         holder: int | None = None,
+        *,
+        code: str | None = None,
+        by: str = OPERATOR,
     ) -> dict[str, Any]:
         """Declare a wearer a case, by the first day of illness or the day of the test (YYYY-MM-DD
         in Vietnam, one of them); isolated: since when the wearer meets nobody. The band is ordered
         to draw a new base key, once a case: the old one may be published.
 
         holder: which wearer of the band in turn, from 1; needed when several had it from that day
-        on. To repeat it is harmless, and adds what was not known before. Answers as `get`, with
-        "new". Raises Unknown and Refused."""
+        on; code: of health staff (zoneband.server.case_codes); by: the account that declares. To
+        repeat it is harmless, needs no code, and adds what was not known before. Answers as `get`,
+        with "new". Raises Unknown and Refused."""
         day = self._check(onset, tested, isolated)
         now_s = int(self._utc())
         table = ledger.cases
@@ -101,12 +122,52 @@ class Cases:
                         isolated=isolated,
                         state=OPEN,
                         declared_s=now_s,
+                        declared_by=by,
                     )
                 )
                 assert made.inserted_primary_key is not None
                 found = int(made.inserted_primary_key[0])
+                self.codes.use(db, code, by, found)
                 orders.add(db, serial, wire.REKEY, b"", now_s)
             return self._facts(db, self._row(db, found)) | {"new": row is None}
+
+    def confirm(self, number: int, by: str) -> dict[str, Any]:
+        """Another account than the one that declared a case says that it is one. Harmless to
+        repeat. Raises NoCase and Refused."""
+        with self._lock, self._engine.begin() as db:
+            row = self._row(db, number)
+            if row["state"] == WITHDRAWN:
+                raise Refused("withdrawn", number=number, reason=row["reason"])
+            if row["declared_by"] == by:
+                raise Refused("confirm_own", number=number)
+            if row["confirmed_by"] is None:
+                db.execute(
+                    update(ledger.cases)
+                    .where(ledger.cases.c.id == number)
+                    .values(confirmed_by=by, confirmed_s=int(self._utc()))
+                )
+            return self._facts(db, self._row(db, number))
+
+    def check_confirmed(self, case: Mapping[str, Any]) -> None:
+        """Whether a case (as `get` answers) may be traced. Raises Refused."""
+        if self.two_persons and case["confirmed_by"] is None:
+            raise Refused("unconfirmed", number=case["number"])
+
+    def check_band(self, serial: str, by: str) -> None:
+        """Whether an account may trace a band without naming a case: one of its wearers must be
+        one, or codes would be for nothing; on the server's own computer only where two persons are
+        asked for, and then a confirmed one. Raises Refused."""
+        if by == OPERATOR and not self.two_persons:
+            return
+        table = ledger.cases
+        of = select(table.c.id).where(table.c.serial == serial, table.c.state != WITHDRAWN)
+        if self.two_persons:
+            of = of.where(table.c.confirmed_by.is_not(None))
+        with self._engine.connect() as db:
+            known = db.execute(of.limit(1)).first()
+        if known is None:
+            code = "no_confirmed_case" if self.two_persons else "no_case_of"
+            raise Refused(code, serial=serial)
 
     def close(self, number: int, reason: str) -> dict[str, Any]:
         """End a case that is over: the wearer is well again, or died. It can still be traced.
@@ -140,7 +201,7 @@ class Cases:
         """Cases of one state or of all, of one band or of all, newest first, each as `get` answers.
         Raises Unknown for a band that is not enrolled."""
         table = ledger.cases
-        found = select(table).order_by(table.c.id.desc())
+        found = select(table).where(table.c.serial != DROPPED).order_by(table.c.id.desc())
         if state is not None:
             found = found.where(table.c.state == state)
         with self._engine.connect() as db:
@@ -152,8 +213,9 @@ class Cases:
     def get(self, number: int) -> dict[str, Any]:
         """A case: number, serial, holder (which wearer in turn, null while not known), holders (how
         many the band has had so far), hand_out (the wearer's, null too), person, onset, tested,
-        isolated, state, declared_s, ended_s, reason, and notes: what a tracer must know of it, as
-        zoneband.tracing.case_words puts into words. Raises NoCase."""
+        isolated, state, declared_s, declared_by, confirmed_s, confirmed_by, ended_s, reason, and
+        notes: what a tracer must know of it, as zoneband.tracing.case_words puts into words. Raises
+        NoCase."""
         with self._engine.connect() as db:
             return self._facts(db, self._row(db, number))
 
@@ -250,8 +312,9 @@ class Cases:
         return None
 
     def _row(self, db: Connection, number: int) -> dict[str, Any]:
-        found = db.execute(select(ledger.cases).where(ledger.cases.c.id == number))
-        row = found.mappings().first()
+        table = ledger.cases
+        found = select(table).where(table.c.id == number, table.c.serial != DROPPED)
+        row = db.execute(found).mappings().first()
         if row is None:
             raise NoCase
         return {str(key): value for key, value in row.items()}
@@ -273,6 +336,8 @@ class Cases:
             notes.append({"code": "never_docked", "serial": serial})
         if (today(self._utc()) - day).days > LOG_DAYS and row["state"] == OPEN:
             notes.append({"code": "long_ago", "day": day.isoformat(), "n": LOG_DAYS})
+        if self.two_persons and row["confirmed_by"] is None and row["state"] == OPEN:
+            notes.append({"code": "unconfirmed"})
         from_s, to_s = self.window(row, self._rule)
         for swap in swaps.noted(db, (serial,), from_s, to_s):
             notes.append({"code": "swapped", **swap.as_json()})
@@ -285,7 +350,8 @@ class Cases:
             "hand_out": number,
             "person": None if number is None else self._person(db, serial, number),
             **{k: row[k] for k in ("onset", "tested", "isolated", "state")},
-            **{k: row[k] for k in ("declared_s", "ended_s", "reason")},
+            **{k: row[k] for k in ("declared_s", "declared_by", "confirmed_s", "confirmed_by")},
+            **{k: row[k] for k in ("ended_s", "reason")},
             "notes": notes,
         }
 

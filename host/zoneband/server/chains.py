@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import BatchHeader
 from zoneband.server import ledger
+from zoneband.server.database import upsert
 from zoneband.server.parse import Placed
 from zoneband.server.timeline import Timeline
 from zoneband.wire import bluezone, log, orders, readers, records
@@ -53,14 +53,15 @@ def add(
 ) -> bool:
     """A chain that nobody has yet: True when it is new. from_s: UTC at which the band drew it."""
     table = ledger.chains
-    row = upsert(table).values(
+    row = upsert(db, table).values(
         id=(db.execute(select(func.max(table.c.id))).scalar() or 0) + 1,
         band=band,
         base_day=base_day,
         base_key=base_key,
         from_s=from_s,
     )
-    return bool(db.execute(row.on_conflict_do_nothing()).rowcount)
+    add = row.on_conflict_do_nothing().returning(table.c.id)
+    return db.execute(add).first() is not None
 
 
 def known(db: Connection, base_key: bytes) -> bool:
@@ -97,7 +98,7 @@ def note(
             }
         )
     if rows:
-        db.execute(upsert(ledger.key_halves).on_conflict_do_nothing(), rows)
+        db.execute(upsert(db, ledger.key_halves).on_conflict_do_nothing(), rows)
     return bool(rows)
 
 

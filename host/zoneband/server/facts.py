@@ -15,6 +15,8 @@ def check(value: object, depth: int = 0) -> None:
         raise ValueError("nested too deep")
     if isinstance(value, str):
         value.encode()
+        if "\0" in value:
+            raise ValueError("not a text")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("not a number")

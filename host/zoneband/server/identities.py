@@ -94,6 +94,10 @@ class Identities:
         """Highest number of a chain, 0 when there is none."""
         return self._chains[-1].id if self._chains else 0
 
+    def covers(self, heard_day: int, today: int) -> bool:
+        """Whether `find` looks among the IDs of that UTC day."""
+        return today - LOOK_BACK_DAYS <= heard_day <= today + _AHEAD_DAYS
+
     def find(self, ids: IdBytes, heard_day: int, today: int) -> tuple[Ints, Ints]:
         """For n IDs heard around one UTC day: band ids (-1: nobody's) and the UTC seconds at
         which the ID's slot began (-1: nobody's, or of a chain that the band had left). today: the
@@ -101,7 +105,7 @@ class Identities:
         high, low = _split(ids)
         chains = np.zeros(len(ids), np.int64)
         due = np.full(len(ids), -1, np.int64)
-        days = range(today - LOOK_BACK_DAYS, today + _AHEAD_DAYS + 1)
+        days = range(today - LOOK_BACK_DAYS, today + _AHEAD_DAYS + 1)  # as `covers` says
         for day in sorted(days, key=lambda d: abs(d - heard_day)):
             open_ = np.flatnonzero(chains == 0)
             if not len(open_):

@@ -7,25 +7,26 @@ What no clock point places yet is kept under a day of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import BatchHeader
-from zoneband.server import chains, ledger, store
+from zoneband.server import chains, erase_marks, gone, ledger, store, unwanted
+from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.parse import Placed
 from zoneband.server.timeline import Point, Quality, Timeline
+from zoneband.server.unwanted import UNPLACED_DAY, Unwanted
 from zoneband.wire import readers, records
 
 DAY_S = 86400
 MERGE_AT = 16
-UNPLACED_DAY = 0  # 1970-01-01: encounters whose boot has no clock point yet
-UNPLACED = -1  # their `clock`
+UNPLACED = -1  # `clock` of encounters whose boot has no clock point yet
 _SAME_S = 0.2
 _MARKS = (
     records.DOCK,
@@ -47,10 +48,16 @@ class Ingest:
         self._unnamed: set[Path] = set()
 
     def batch(
-        self, db: Connection, band: int, header: BatchHeader, fresh: list[Placed], today: int
+        self,
+        db: Connection,
+        band: int,
+        header: BatchHeader,
+        fresh: list[Placed],
+        today: int,
+        name: str,
     ) -> bool:
-        """Work the new records of a batch of an enrolled band in; True when the band has a new
-        chain of IDs, which `Identities` must hear of once this is committed.
+        """Work the new records of a batch (its name) of an enrolled band in; True when the band has
+        a new chain of IDs, which `Identities` must hear of once this is committed.
 
         Raises OSError when a segment cannot be written."""
         marks = [p for p in fresh if p.record[0] != records.ENCOUNTER]
@@ -61,34 +68,53 @@ class Ingest:
         if heard:
             columns = _columns(band, header.log_id, heard)
             _place(columns, lines)
-            self._keep(db, columns, today)
+            self._keep(db, columns, today, name)
         if better:
             first = all(better.values())
             mended = {boot: lines[boot] for boot in better}
             self._retime(db, band, mended, today, first)
             for table in (ledger.marks, ledger.key_halves):
                 _retime_rows(db, table, header.serial, mended)
+        erase_marks.again(db, header.serial)
         keys = chains.note(db, header, marks, lines)
         return (keys or bool(better)) and chains.settle(db, header.serial, band, today)
 
     # --- segments ---------------------------------------------------------------------------
 
-    def _keep(self, db: Connection, columns: store.Columns, today: int) -> None:
-        # New rows, a segment a day.
+    def _keep(self, db: Connection, columns: store.Columns, today: int, batch: str = "") -> None:
+        # New rows, a segment a day. batch: which brought them, if it was one.
         days = columns["start_s"] // DAY_S
+        refuse = unwanted.load(db)
+        refused = 0
         for day in np.unique(days):
             part = {name: values[days == day] for name, values in columns.items()}
             self._resolve(part, int(day), today)
+            part, count = _without_unwanted(db, part, refuse)
+            refused += count
+            if not len(part["start_s"]):
+                continue
             path = store.write(self._encounters, int(day), part)
-            self._note(db, path, int(day), part, 0)
+            self._note(db, path, int(day), part, 0, self._tried(int(day), today))
             self._merge(db, int(day))
+        if refused and batch:
+            table = ledger.batches
+            more = table.c.refused + refused
+            db.execute(update(table).where(table.c.name == batch).values(refused=more))
 
     def _resolve(self, part: store.Columns, day: int, today: int) -> None:
         open_ = np.flatnonzero(part["contact"] < 0)
         found, due = self._identities.find(part["rotating_id"][open_], day, today)
         part["contact"][open_], part["due_s"][open_] = found, due
 
-    def _note(self, db: Connection, path: str, day: int, part: store.Columns, level: int) -> None:
+    def _tried(self, day: int, today: int) -> int:
+        # The newest chain that the IDs of a day were held against: none while the server's clock
+        # is so far off that it does not look around that day. It may come right again.
+        near = day == UNPLACED_DAY or self._identities.covers(day, today)
+        return self._identities.newest if near else 0
+
+    def _note(
+        self, db: Connection, path: str, day: int, part: store.Columns, level: int, tried: int
+    ) -> None:
         db.execute(
             insert(ledger.segments).values(
                 path=path,
@@ -96,7 +122,7 @@ class Ingest:
                 rows=len(part["start_s"]),
                 level=level,
                 unresolved=int((part["contact"] < 0).sum()),
-                tried=self._identities.newest,
+                tried=tried,
                 loose=int((part["clock"] < Quality.VOUCHED).sum()),
             )
         )
@@ -151,6 +177,7 @@ class Ingest:
     def resolve_again(self, db: Connection, first_day: int, last_day: int, today: int) -> None:
         """Hold what was nobody's against the chains of IDs that have come since."""
         table = ledger.segments
+        refuse = unwanted.load(db)
         rows = db.execute(self._stale(first_day, last_day)).mappings()
         for row in list(rows):
             try:
@@ -163,12 +190,20 @@ class Ingest:
                 db.execute(
                     update(table)
                     .where(table.c.path == row["path"])
-                    .values(tried=self._identities.newest)
+                    .values(tried=self._tried(row["day"], today))
                 )
                 continue
+            part, _count = _without_unwanted(db, part, refuse)
+            self._replace(db, row, part, self._tried(row["day"], today))
+
+    def _replace(
+        self, db: Connection, row: Mapping[Any, Any], part: store.Columns, tried: int
+    ) -> None:
+        # A segment by what is left of it, or changed in it.
+        self._drop(db, [row["path"]])
+        if len(part["start_s"]):
             path = store.write(self._encounters, row["day"], part)
-            self._drop(db, [row["path"]])
-            self._note(db, path, row["day"], part, row["level"])
+            self._note(db, path, row["day"], part, row["level"], tried)
 
     def _retime(
         self, db: Connection, band: int, lines: Mapping[int, Timeline], today: int, first: bool
@@ -191,27 +226,78 @@ class Ingest:
                 continue
             moved.append({name: values[mine] for name, values in part.items()})
             rest = {name: values[~mine] for name, values in part.items()}
-            self._drop(db, [row["path"]])
-            if len(rest["start_s"]):
-                path = store.write(self._encounters, row["day"], rest)
-                self._note(db, path, row["day"], rest, row["level"])
+            self._replace(db, row, rest, row["tried"])
         if moved:
             columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
             _place(columns, lines)
             self._keep(db, columns, today)
 
-    def sweep(self, db: Connection) -> None:
+    def swap(self, db: Connection, row: Mapping[Any, Any], made: store.Rewritten) -> None:
+        """Let what is left of a segment (a row of ledger.segments) take its place."""
+        self._drop(db, [row["path"]])
+        if made.path is not None:
+            db.execute(
+                insert(ledger.segments).values(
+                    path=made.path,
+                    day=row["day"],
+                    rows=made.rows,
+                    level=row["level"],
+                    unresolved=made.unresolved,
+                    tried=row["tried"],
+                    loose=made.loose,
+                )
+            )
+
+    def forget_unplaced(
+        self, db: Connection, which: Callable[[store.Columns], npt.NDArray[np.bool_]]
+    ) -> int:
+        """Drop some of the encounters that no clock point places; how many."""
+        table = ledger.segments
+        rows = db.execute(select(table).where(table.c.day == UNPLACED_DAY)).mappings()
+        count = 0
+        for row in list(rows):
+            try:
+                part = store.read(self._encounters, row["path"])
+            except store.Damaged:
+                continue
+            drop = which(part)
+            if drop.any():
+                count += int(drop.sum())
+                rest = {name: values[~drop] for name, values in part.items()}
+                self._replace(db, row, rest, row["tried"])
+        return count
+
+    def sweep(self, db: Connection, at_once: bool = False) -> None:
         """Remove segment files that the ledger does not name, of merges and of crashes, and did not
-        name at the sweep before either: a query may still read what was dropped since."""
+        name at the sweep before either: a query may still read what was dropped since. While one
+        that it names is not there nothing is removed: an old ledger may have been put back, and
+        the newer files then hold what it misses. at_once: no query reads, and all goes."""
         named = set(db.execute(select(ledger.segments.c.path)).scalars())
-        unnamed = {
-            path
-            for path in self._encounters.glob("day=*/*")
-            if str(path.relative_to(self._encounters)) not in named
-        }
-        for path in unnamed & self._unnamed:
+        there = {str(p.relative_to(self._encounters)): p for p in self._encounters.glob("day=*/*")}
+        unnamed = {path for name, path in there.items() if name not in named}
+        if named - there.keys() and not at_once:
+            self._unnamed = unnamed
+            return
+        for path in unnamed if at_once else unnamed & self._unnamed:
             path.unlink(missing_ok=True)
-        self._unnamed = unnamed - self._unnamed
+            self._unnamed.discard(path)
+        self._unnamed = set() if at_once else unnamed - self._unnamed
+
+
+def _without_unwanted(
+    db: Connection, part: store.Columns, refuse: Unwanted
+) -> tuple[store.Columns, int]:
+    # The rows that may be kept, and how many may not: the batches' slots of these are gone.
+    drop = refuse.rows(part)
+    count = int(drop.sum())
+    if not count:
+        return part, 0
+    refused = {name: values[drop] for name, values in part.items()}
+    observers = np.unique(refused["observer"]).tolist()
+    serials = {row["id"]: row["serial"] for row in ledger.rows(db, ledger.bands.c.id, observers)}
+    for where, sectors in gone.places(refused, serials).items():
+        gone.mark(db, where, sectors)
+    return {name: values[~drop] for name, values in part.items()}, count
 
 
 def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int, bool]:
@@ -274,7 +360,7 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int
         if span["quality"] > best.get(boot := span["boot_id"], -1)
     }
     db.execute(
-        upsert(table).on_conflict_do_nothing(),
+        upsert(db, table).on_conflict_do_nothing(),
         [{"serial": header.serial, **span} for span in spans],
     )
     return better
@@ -335,7 +421,7 @@ def _marks(
             }
         )
     if rows:
-        db.execute(upsert(ledger.marks).on_conflict_do_nothing(), rows)
+        db.execute(upsert(db, ledger.marks).on_conflict_do_nothing(), rows)
 
 
 def _retime_rows(db: Connection, table: Table, serial: str, lines: Mapping[int, Timeline]) -> None:

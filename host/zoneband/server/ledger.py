@@ -1,7 +1,8 @@
-"""The ledger: bands, stations, batches, segments, marks, cases and swaps, in SQLite.
+"""The ledger: bands, stations, batches, segments, marks, cases and swaps, in SQLite or PostgreSQL.
 
-SQLAlchemy Core, so that another database can take its place; migrations/ brings an older ledger
-up to date. A ledger that a newer program wrote is refused, never guessed at.
+SQLAlchemy Core, which speaks to either (zoneband.server.database); migrations/ brings an older
+ledger up to date, all of it or not at all. A ledger that a newer program wrote is refused, never
+guessed at.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
+    URL,
     BigInteger,
     Boolean,
     Column,
@@ -26,13 +28,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    create_engine,
-    event,
     select,
 )
+from sqlalchemy.exc import OperationalError
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.server import database
 
 _MANY = 500  # values in one SQL list
 
@@ -95,7 +97,27 @@ stations = Table(
     "stations",
     meta,
     Column("name", String, primary_key=True),
-    Column("token_sha256", String, nullable=False),
+    # zoneband.signing.key_id, and the Ed25519 key (32 bytes); NULL for a station that has none yet.
+    Column("key_id", String, unique=True, index=True),
+    Column("public_key", LargeBinary),
+    Column("enrolled_s", BigInteger),
+    Column("revoked_s", BigInteger),
+)
+station_codes = Table(
+    "station_codes",
+    meta,
+    Column("code_sha256", String, primary_key=True),
+    Column("station", String, nullable=False, index=True),  # the name that it is for
+    Column("group_names", String, nullable=False),  # JSON: a list, or null for those it served
+    Column("expires_s", BigInteger, nullable=False),
+    Column("used_key_id", String),  # of the key that came with it, NULL until then
+)
+station_nonces = Table(
+    "station_nonces",
+    meta,
+    # The first 16 bytes of the SHA-256 of "key_id nonce", of every request that was taken.
+    Column("mark", LargeBinary(16), primary_key=True),
+    Column("created_s", BigInteger, nullable=False, index=True),
 )
 batches = Table(
     "batches",
@@ -108,6 +130,9 @@ batches = Table(
     Column("end", BigInteger, nullable=False),
     Column("came_s", BigInteger, nullable=False),
     Column("ingested", Boolean, nullable=False),
+    # Its encounters that were not kept: of dropped days, or of whoever was erased.
+    Column("refused", Integer, nullable=False, default=0),
+    Column("dropped_s", BigInteger),  # when its slots were dropped; NULL: they are kept
 )
 slots = Table(
     "slots",
@@ -131,6 +156,7 @@ slots = Table(
     Column("foreign", Integer, nullable=False),
     Column("sealed", Boolean, nullable=False),  # a slot of format 1 was proved
     Column("chosen", LargeBinary),  # the proved slots, where batches do not agree on the sector
+    Column("gone", LargeBinary, nullable=False, default=bytes(16)),  # mask: dropped or erased
 )
 pieces = Table(
     "pieces",
@@ -165,6 +191,73 @@ resends = Table(
     Column("cursor", BigInteger, primary_key=True),
     Column("name", String, primary_key=True),  # of the batch
 )
+strips = Table(
+    "strips",
+    meta,
+    # Batches from whose files slots that are gone must still be cut.
+    Column("name", String, primary_key=True),
+)
+kept_receipts = Table(
+    "kept_receipts",
+    meta,
+    # Receipts over slots that are gone: they cannot be made again.
+    Column("serial", String, primary_key=True),
+    Column("log_id", BigInteger, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("upto", BigInteger, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+)
+retention = Table(
+    "retention",
+    meta,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("first_day", Integer, nullable=False),  # UTC day since 1970: days before are dropped
+    Column("ran_s", BigInteger, nullable=False),
+)
+erasures = Table(
+    "erasures",
+    meta,
+    Column("id", String, primary_key=True),
+    Column("made_s", BigInteger, nullable=False),
+    Column("entry", String, nullable=False),  # JSON, as zoneband.server.erasures writes it
+    Column("counts", String),  # JSON: how much was erased, by kind
+    Column("done_s", BigInteger),
+)
+erased_spans = Table(
+    "erased_spans",
+    meta,
+    # What of a band nobody may bring again.
+    Column("id", Integer, primary_key=True),
+    Column("erasure", String, nullable=False, index=True),  # erasures.id
+    Column("serial", String, nullable=False, index=True),
+    Column("from_s", BigInteger, nullable=False),
+    # NULL: until the band is handed to somebody else than by the hand-out of this number.
+    Column("to_s", BigInteger),
+    Column("number", BigInteger),
+)
+erased_people = Table(
+    "erased_people",
+    meta,
+    # Hand-outs of whose persons no record is kept.
+    Column("serial", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+)
+rights = Table(
+    "rights",
+    meta,
+    # What wearers asked for by law; kept for good: it proves that they gave consent, and had
+    # what they asked for. Times are UTC.
+    Column("id", Integer, primary_key=True),
+    Column("kind", String, nullable=False),  # zoneband.server.rights.KINDS
+    Column("serial", String, nullable=False, index=True),
+    Column("number", BigInteger, nullable=False),  # of the hand-out; 0: not known
+    Column("came_s", BigInteger, nullable=False),
+    Column("answer_by_s", BigInteger, nullable=False),
+    Column("done_by_s", BigInteger, nullable=False),
+    Column("answered_s", BigInteger),
+    Column("done_s", BigInteger),
+    Column("erasure", String),  # erasures.id, of a deletion that is done
+)
 key_halves = Table(
     "key_halves",
     meta,
@@ -197,7 +290,7 @@ clock_spans = Table(
     Column("run_s", Float, nullable=False),
     Column("until_s", Float, nullable=False),
     Column("utc_s", Float, nullable=False),  # at run_s
-    Column("error_ms", Integer, nullable=False),
+    Column("error_ms", BigInteger, nullable=False),
     Column("quality", Integer, nullable=False),  # server.timeline.Quality
     Column("of_band", Boolean, nullable=False),  # the band's own running UTC, as its IDs follow it
     UniqueConstraint("serial", "boot_id", "run_s", "until_s", "quality", "of_band"),
@@ -244,6 +337,20 @@ cases = Table(
     Column("declared_s", BigInteger),  # NULL: before this was kept
     Column("ended_s", BigInteger),
     Column("reason", String),
+    # Accounts: who declared it, and who else confirmed that.
+    Column("declared_by", String),
+    Column("confirmed_by", String),
+    Column("confirmed_s", BigInteger),
+)
+case_codes = Table(
+    "case_codes",
+    meta,
+    # What health staff give with a finding, so that a tracer may declare one case.
+    Column("code_sha256", String, primary_key=True),
+    Column("given_by", String, nullable=False),  # the account
+    Column("given_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("case_number", Integer),  # cases.id, NULL until it is used
 )
 swaps = Table(
     "swaps",
@@ -289,6 +396,7 @@ tracers = Table(
     Column("totp_secret", String, nullable=False),  # base32
     Column("totp_used", BigInteger, nullable=False),  # newest 30-second step whose code was taken
     Column("added_s", BigInteger, nullable=False),
+    Column("roles", String, nullable=False),  # zoneband.server.roles, with spaces between
 )
 sessions = Table(
     "sessions",
@@ -321,32 +429,59 @@ calls = Table(
 
 
 def open_ledger(directory: Path) -> Engine:
-    """The ledger in a directory, made or migrated to this program's form. Raises UserError
-    when a newer program wrote it."""
+    """The ledger of a server's directory, made or migrated to this program's form. Raises UserError
+    when a newer program wrote it, or its database cannot be opened."""
     directory.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{directory / 'ledger.sqlite'}", connect_args={"timeout": 30})
+    return open_at(database.url_of(directory), directory)
 
-    @event.listens_for(engine, "connect")
-    def durable(connection: object, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
 
+def open_at(url: URL, directory: Path) -> Engine:
+    """A directory's ledger that is at some URL, as `open_ledger`."""
+    engine = database.connect(url)
+    newest = _scripts().get_current_head()
+    try:
+        with engine.connect() as db:
+            database.check(db)
+            found = MigrationContext.configure(db).get_current_revision()
+        if found != newest:
+            with engine.begin() as db:
+                database.lock(db)
+                migrate(db, directory)
+    except OperationalError as error:
+        if url.get_backend_name() == "sqlite":
+            raise
+        raise database.told(url, error) from error
+    return engine
+
+
+def migrate(db: Connection, directory: Path, revision: str = "head") -> None:
+    """Bring a ledger to some revision, up or down, inside the caller's transaction. Raises
+    UserError when a newer program wrote it."""
+    scripts = _scripts()
+    known = [script.revision for script in scripts.walk_revisions()]
+    found = MigrationContext.configure(db).get_current_revision()
+    if found is not None and found not in known:
+        raise UserError(
+            _("The ledger in {path} is of a newer program. Update this one.").format(path=directory)
+        )
+    config = _config()
+    config.attributes["connection"] = db
+    config.attributes["directory"] = directory
+    wanted = scripts.get_current_head() if revision == "head" else revision
+    # From the newest to the oldest.
+    order = [*known, "base"]
+    older = found is not None and order.index(found) < order.index(wanted or "base")
+    (command.downgrade if older else command.upgrade)(config, revision)
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "zoneband.server:migrations")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with engine.begin() as db:
-        found = MigrationContext.configure(db).get_current_revision()
-        if found is not None and found not in known:
-            raise UserError(
-                _("The ledger in {path} is of a newer program. Update this one.").format(
-                    path=directory
-                )
-            )
-        config.attributes["connection"] = db
-        command.upgrade(config, "head")
-    return engine
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def rows(db: Connection, column: Column[Any], values: Iterable[Any]) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from zoneband.localtime import VIETNAM
 
+# A state mark may stand a moment behind the first encounter of the new wearer.
+HAND_OVER_S = 60
+
 
 def day_s(day: date) -> int:
     """UTC seconds at which a day begins in Vietnam."""

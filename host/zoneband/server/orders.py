@@ -119,7 +119,7 @@ def executed(db: Connection, serial: str, now_s: int) -> None:
             marks.c.kind == records.ORDER,
             marks.c.value == table.c.kind,
         )
-        .group_by(table.c.number)
+        .group_by(table.c.number, table.c.kind, table.c.data)
         .order_by(table.c.number)
     )
     for row in list(rows):

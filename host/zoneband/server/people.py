@@ -8,13 +8,12 @@ from sqlalchemy import Connection
 
 from zoneband.server import ledger
 from zoneband.server.ingest import timelines
+from zoneband.server.moments import HAND_OVER_S
 from zoneband.server.timeline import Timeline
 from zoneband.wire import bluezone, records
 
 # Clock marks come every 15 minutes: further from one than this, a band's clock is not known.
 _KNOWN_S = 1800
-# A state mark may stand a moment behind the first encounter of the new wearer.
-HAND_OVER_S = 60
 
 
 class HandOut(NamedTuple):

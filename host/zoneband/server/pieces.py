@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband import batch as batches
 from zoneband.batch import Batch, BatchHeader
 from zoneband.i18n import _
 from zoneband.server import brought, ledger, spans
 from zoneband.server.brought import Brought
+from zoneband.server.database import upsert
 from zoneband.server.spans import Span
 from zoneband.wire import log
 
@@ -56,7 +56,7 @@ class Pieces:
             for sector, mask in sorted(brought.spans(batch.chunks).items())
         ]
         if rows:
-            db.execute(upsert(ledger.pieces).on_conflict_do_nothing(), rows)
+            db.execute(upsert(db, ledger.pieces).on_conflict_do_nothing(), rows)
 
     def drop(self, db: Connection, name: str, sectors: Sequence[int]) -> None:
         """Forget pieces of a batch: its station had said the same."""

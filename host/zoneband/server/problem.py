@@ -7,11 +7,19 @@ from fastapi.responses import JSONResponse
 
 
 class Problem(Exception):
-    """An answer that is an error."""
+    """An answer that is an error. more: further members, for a program to read."""
 
-    def __init__(self, status: int, title: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         self.status = status
         self.title = title
+        self.headers = headers
+        self.more = more
 
 
 def answer(

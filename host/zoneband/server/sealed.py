@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Engine, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from zoneband import durable, seal
@@ -21,12 +20,16 @@ from zoneband.i18n import _
 from zoneband.seal import Kind
 from zoneband.server import facts as checked
 from zoneband.server import ledger
+from zoneband.server.database import is_gone, upsert
 
 # What became of a record.
 KEPT = "kept"  # its key is not in memory yet
 OPENED = "opened"
 CONFLICT = "conflict"  # an enrolment that contradicts one that is known
 UNREADABLE = "unreadable"  # altered, sealed to a key that only shares its number, or nonsense
+DROPPED = "dropped"  # its time is over: only its name is kept, so that it does not come back
+
+_NOTHING = {"state": DROPPED, "serial": None, "number": None, "station": ""}
 
 _REPLACED = 16  # bands one after another that a person is followed through
 
@@ -46,7 +49,7 @@ class SealedRecords:
         self, directory: Path, engine: Engine, enrol: Enrol, utc: Callable[[], float] = time.time
     ) -> None:
         self._files = directory / "sealed"
-        self._files.mkdir(exist_ok=True)
+        durable.folder(self._files)
         self._engine = engine
         self._enrol = enrol
         self._utc = utc
@@ -67,7 +70,9 @@ class SealedRecords:
             # One that cannot be worked in holds none of the others up.
             try:
                 opened += self._work(name) == OPENED
-            except Exception:
+            except Exception as error:
+                if is_gone(error):
+                    raise
                 _say.exception(_("Record %s could not be opened; it is kept."), name)
         return opened
 
@@ -86,21 +91,26 @@ class SealedRecords:
 
         Raises ValueError for bytes that are no sealed record."""
         kind, number = seal.read_head(data)
-        path = self._files / name
-        new = not path.exists()
-        if new:
-            durable.write(path, lambda f: f.write(data), 0o600)
         table = ledger.sealed
-        row = upsert(table).values(
-            name=name,
-            station=station,
-            kind=int(kind),
-            key_number=number,
-            came_s=int(self._utc()),
-            state=KEPT,
-        )
+        with self._engine.connect() as db:
+            gone = db.execute(select(table.c.state).where(table.c.name == name)).scalar()
+        if gone == DROPPED:
+            return False, gone
+        path = self._files / name
+        row = {
+            "name": name,
+            "station": station,
+            "kind": int(kind),
+            "key_number": number,
+            "came_s": int(self._utc()),
+            "state": KEPT,
+        }
         with self._engine.begin() as db:
-            db.execute(row.on_conflict_do_nothing())
+            add = upsert(db, table).values(row).on_conflict_do_nothing()
+            new = db.execute(add.returning(table.c.name)).first() is not None
+            if new or not path.exists():
+                # As with batches: on the disk before the ledger names it.
+                durable.write(path, lambda f: f.write(data), 0o600)
             state = db.execute(select(table.c.state).where(table.c.name == name)).scalar_one()
         if state == KEPT and number in self._keys:
             state = self._work(name)
@@ -127,6 +137,8 @@ class SealedRecords:
                 self._enrol(facts)
             else:
                 values["number"] = checked.number(facts, "number")
+            if self._erased(values):
+                return self._drop_one(name)
             if kind == Kind.EVENT:
                 self._note(name, facts)
         except Conflict:
@@ -139,18 +151,54 @@ class SealedRecords:
             db.execute(update(ledger.sealed).where(ledger.sealed.c.name == name).values(**values))
         return values["state"]
 
-    def _note(self, name: str, facts: dict[str, Any]) -> None:
-        row = upsert(ledger.events).values(
-            name=name,
-            serial=checked.text(facts, "serial"),
-            number=checked.number(facts, "number"),
-            event=checked.text(facts, "event"),
-            utc_s=checked.number(facts, "utc_s"),
-            new_serial=checked.maybe(facts, "new_serial", checked.text),
-            new_number=checked.maybe(facts, "new_number", checked.number),
-        )
+    def _erased(self, values: dict[str, Any]) -> bool:
+        # Whether a record is of a person who was erased: it came late, or once more.
+        table = ledger.erased_people
+        same = (table.c.serial == values["serial"]) & (table.c.number == values.get("number"))
+        with self._engine.connect() as db:
+            return db.execute(select(table.c.number).where(same)).first() is not None
+
+    def _drop_one(self, name: str) -> str:
+        same = ledger.sealed.c.name == name
         with self._engine.begin() as db:
-            db.execute(row.on_conflict_do_nothing())
+            db.execute(update(ledger.sealed).where(same).values(**_NOTHING))
+        (self._files / name).unlink(missing_ok=True)
+        return DROPPED
+
+    def _note(self, name: str, facts: dict[str, Any]) -> None:
+        row = {
+            "name": name,
+            "serial": checked.text(facts, "serial"),
+            "number": checked.number(facts, "number"),
+            "event": checked.text(facts, "event"),
+            "utc_s": checked.number(facts, "utc_s"),
+            "new_serial": checked.maybe(facts, "new_serial", checked.text),
+            "new_number": checked.maybe(facts, "new_number", checked.number),
+        }
+        with self._engine.begin() as db:
+            db.execute(upsert(db, ledger.events).values(row).on_conflict_do_nothing())
+
+    def drop(self, db: Connection, hand_outs: Iterable[tuple[str, int]]) -> int:
+        """Forget all that is known of hand-outs (serial, number): persons, and what became of the
+        band. How many records; `sweep` then removes their files."""
+        table, events = ledger.sealed, ledger.events
+        count = 0
+        for serial, number in hand_outs:
+            mine = (table.c.serial == serial) & (table.c.number == number)
+            count += db.execute(update(table).where(mine).values(**_NOTHING)).rowcount
+            of = (events.c.serial == serial) & (events.c.number == number)
+            db.execute(delete(events).where(of))
+        return count
+
+    def sweep(self) -> int:
+        """Remove the files of records that were dropped; how many."""
+        with self._engine.connect() as db:
+            found = select(ledger.sealed.c.name).where(ledger.sealed.c.state == DROPPED)
+            dropped = set(db.execute(found).scalars())
+        there = [path for path in self._files.iterdir() if path.name in dropped]
+        for path in there:
+            path.unlink()
+        return len(there)
 
     def refused(self, db: Connection, serial: str) -> int:
         """How many enrolments contradicted the one that a serial has."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from zoneband.batch import Batch, BatchHeader
 from zoneband.server import brought, ledger, parse, pieces, spans
 from zoneband.server.brought import Brought
+from zoneband.server.database import upsert
 from zoneband.server.opener import Opener
 from zoneband.server.parse import Placed
 from zoneband.server.pieces import Pieces
@@ -109,7 +109,7 @@ class Sectors:
                     fresh.append(placed)
             rows.append(_row(header, found, seen, row))
         if rows:
-            new = upsert(ledger.slots)
+            new = upsert(db, ledger.slots)
             names = [n for n in rows[0] if n not in ("serial", "log_id", "sector")]
             changed = {n: new.excluded[n] for n in names}
             keys = ["serial", "log_id", "sector"]
@@ -173,7 +173,7 @@ class Sectors:
                 row = {"serial": header.serial, "log_id": header.log_id, "reason": reason}
                 rows.append(row | {"first": first, "end": end})
         if rows:
-            db.execute(upsert(ledger.losses).on_conflict_do_nothing(), rows)
+            db.execute(upsert(db, ledger.losses).on_conflict_do_nothing(), rows)
 
     # --- receipts ---------------------------------------------------------------------------
 
@@ -187,6 +187,13 @@ class Sectors:
         A torn slot has no proof: it counts as the station that asks brought it last, and what
         others say of it spoils no receipt but their own. For one that has brought nothing of all
         this, the newest counts."""
+        first, upto, held = self.genuine(db, serial, log_id, first, station)
+        return first, upto, hashlib.sha256(held).digest() if held else b""
+
+    def genuine(
+        self, db: Connection, serial: str, log_id: int, first: int, station: str
+    ) -> tuple[int, int, bytes]:
+        """(first, upto, the slots in between), as `gapless`; what is gone is not among them."""
         lost = _lost(db, serial, log_id)
         for span in lost:
             if span[0] <= first < span[1]:
@@ -206,7 +213,9 @@ class Sectors:
             if (chosen := row["chosen"]) is not None:
                 proved += [
                     (span, chosen[(span[0] - start) * _SIZE : (span[1] - start) * _SIZE])
-                    for span in spans.of_mask(spans.mask(row["proved"]), start)
+                    for span in spans.of_mask(
+                        spans.mask(row["proved"]) & ~spans.mask(row["gone"]), start
+                    )
                 ]
             if open_:
                 break
@@ -227,7 +236,7 @@ class Sectors:
         laid = spans.joined(laid, upto)
         upto = laid[0][1] if laid and laid[0][0] == first else first
         del held[(upto - first) * _SIZE :]
-        return first, upto, hashlib.sha256(held).digest()
+        return first, upto, bytes(held)
 
     def resend(self, db: Connection, name: str, station: str) -> int | None:
         """The cursor from which the band must be pulled again by a station because what its batch
@@ -381,20 +390,27 @@ def _row(
 ) -> dict[str, Any]:
     # Altered and foreign slots are told for good, even when the genuine ones come later.
     old = before or {"altered": 0, "foreign": 0, "sealed": False}
+    gone = spans.mask(before["gone"]) if before else 0
+    # What is gone nobody can judge again, nor what it proved of the slots beside it.
+    held, proved, settled = (
+        spans.mask(before[name]) if before and gone else 0 for name in ("held", "proved", "settled")
+    )
+    altered, foreign = found.altered & ~settled, found.foreign & ~settled
     return {
         "serial": header.serial,
         "log_id": header.log_id,
         "sector": found.number,
         "seen": spans.raw(seen),
-        "held": spans.raw(found.held),
-        "proved": spans.raw(found.proved),
-        "settled": spans.raw(found.settled),
-        "wrong": spans.raw(found.altered | found.missing | found.foreign),
-        "doubted": spans.raw(found.doubted),
+        "held": spans.raw(found.held | held),
+        "proved": spans.raw(found.proved | gone & proved),
+        "settled": spans.raw(found.settled | settled),
+        "wrong": spans.raw(altered | foreign | found.missing & ~settled),
+        "doubted": spans.raw(found.doubted & ~settled),
         "torn": found.torn.bit_count(),
-        "altered": max(found.altered.bit_count(), old["altered"]),
-        "missing": found.missing.bit_count(),
-        "foreign": max(found.foreign.bit_count(), old["foreign"]),
+        "altered": max(altered.bit_count(), old["altered"]),
+        "missing": (found.missing & ~settled).bit_count(),
+        "foreign": max(foreign.bit_count(), old["foreign"]),
         "sealed": found.sealed or bool(old["sealed"]),
         "chosen": found.chosen,
+        "gone": spans.raw(gone),
     }

@@ -13,6 +13,7 @@ from zoneband.server.answer import Answer
 from zoneband.server.ingest import DAY_S, UNPLACED_DAY, Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.people import People
+from zoneband.server.readers import Readers
 from zoneband.server.refused import Refused
 from zoneband.server.sealed import SealedRecords
 from zoneband.server.swaps import Swap
@@ -52,9 +53,10 @@ class Tracing:
         rule_sets: Mapping[str, RuleSet],
         lock: AbstractContextManager[Any],
         utc: Callable[[], float],
+        readers: Readers,
     ) -> None:
         """encounters: the segments' directory; rule_sets: by name; lock: by which writes take
-        turns; utc: Unix seconds now."""
+        turns; utc: Unix seconds now; readers: who keeps files from being removed."""
         self._engine = database
         self._encounters = encounters
         self._work = ingest
@@ -62,6 +64,7 @@ class Tracing:
         self._rules = rule_sets
         self._lock = lock
         self._utc = utc
+        self._readers = readers
 
     def rule(self, name: str) -> RuleSet:
         """A rule set by its name. Raises Refused."""
@@ -92,7 +95,7 @@ class Tracing:
             raise ValueError("degrees are 1 to 3")
         end_s = max(to_s, until_s or to_s) if degrees > 1 else to_s
         self._resolve(serial, from_s, end_s)
-        with self._engine.connect() as db:
+        with self._readers.reading(), self._engine.connect() as db:
             bands = self._bands(db, serial, from_s, end_s, worn)
             case = Span(0, bands.ids[serial], from_s, to_s)
             files = self._files(db, from_s, end_s)
@@ -129,7 +132,7 @@ class Tracing:
         is given by its serial, the minutes that each was there together with it, most first. worn:
         as in `trace`. Raises Unknown and Refused."""
         self._resolve(venue, from_s, to_s)
-        with self._engine.connect() as db:
+        with self._readers.reading(), self._engine.connect() as db:
             bands = self._bands(db, case or venue, from_s, to_s, worn)
             place = _id(db, venue)
             people = People(db, {place})

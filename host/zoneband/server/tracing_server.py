@@ -1,35 +1,53 @@
 """What the tracing server does, without HTTP: enrol, ingest, receipt, trace."""
 
-import hashlib
-import hmac
+import functools
 import logging
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from zoneband import batch as batches
 from zoneband import durable, serials
 from zoneband.i18n import _
-from zoneband.server import chains, groups, ledger, orders
+from zoneband.server import (
+    brought,
+    chains,
+    condition,
+    database,
+    gone,
+    groups,
+    ledger,
+    orders,
+    working_days,
+)
 from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
+from zoneband.server.audit import Audit
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
+from zoneband.server.database import upsert
+from zoneband.server.erasing import Erasing
+from zoneband.server.erasures import Erasures
+from zoneband.server.gone import Cutter, Log
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
+from zoneband.server.nonces import Nonces
 from zoneband.server.opener import Opener
+from zoneband.server.readers import Readers
+from zoneband.server.retention import Retention
+from zoneband.server.rights import Rights
 from zoneband.server.sealed import Conflict, SealedRecords
 from zoneband.server.sectors import Sectors, key_ids
+from zoneband.server.stations import Stations
 from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
@@ -68,23 +86,31 @@ class TracingServer:
         directory: Path,
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
+        erasures: Path | None = None,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
-        in memory waits for it."""
+        in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
+        is not in the backups of this directory; what is in it is erased again now."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
+        self._behind = False  # whether chains may be in the ledger that nobody has learnt
+        database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
-        self._raw.mkdir(exist_ok=True)
+        durable.folder(self._raw)
         self._encounters = directory / "encounters"
-        self._encounters.mkdir(exist_ok=True)
+        durable.folder(self._encounters)
         self._lock = threading.RLock()
         self._utc = utc
         self._swept = -_SWEEP_S
         self._identities = Identities(directory / "ids")
         self._work = Ingest(self._encounters, self._identities)
         self._sectors = Sectors(self._raw)
+        self._cutter = Cutter(self._engine, self._raw, self._sectors.genuine)
+        readers = Readers()
         self._keys: dict[int, X25519PrivateKey] = {}
         self.groups = groups.Groups(self._engine, self._lock, utc)
+        self.stations = Stations(self._engine, self._lock, utc, self.groups)
+        self.nonces = Nonces(self._engine, self._lock, utc)
         self.orders = orders.Orders(self._engine, self._lock, utc)
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.rules = rules.load(directory / "rules")
@@ -96,44 +122,59 @@ class TracingServer:
             self.rules,
             self._lock,
             utc,
+            readers,
+        )
+        self.retention = Retention(
+            self._engine,
+            directory,
+            self._lock,
+            utc,
+            self._work,
+            self._cutter,
+            self.sealed,
+            readers,
         )
         self.swaps = Swaps(self._engine, self._lock, utc)
         default = self.rules[rules.DEFAULT]
         self.cases = Cases(self._engine, self._lock, utc, self.sealed.person, default)
         self.accounts = Accounts(self._engine, self._lock, utc)
         self.calls = Calls(self._engine, self._lock, utc)
-        self.code = _secret(directory / "registration-code", 8)
+        # What let stations in before they came with codes of their own.
+        (directory / "registration-code").unlink(missing_ok=True)
+        self.audit = Audit(directory, utc)
         self.tracer_token = _secret(directory / "tracer-token", 32)
         self._learn_chains()
+        self.erasing = Erasing(
+            self._engine,
+            self._encounters,
+            self._lock,
+            utc,
+            self._work,
+            self.sealed,
+            self._cutter,
+            self.retention,
+            Erasures([directory, erasures] if erasures else [directory]),
+        )
+        self._cutter.run()  # what a kill left
+        self.erasing.catch_up()
+        days = functools.partial(working_days.load, directory)
+        self.rights = Rights(self._engine, self._lock, utc, days, self.erasing)
+
+    @property
+    def engine(self) -> Engine:
+        """Its ledger."""
+        return self._engine
 
     def _learn_chains(self) -> None:
         with self._engine.connect() as db:
-            self._identities.add(chains.every(db))
+            found = chains.every(db)
+        self._behind = False
+        self._identities.add(found)
 
-    # --- stations and bands -----------------------------------------------------------------
+    def _fall_behind(self) -> None:
+        self._behind = True
 
-    def add_station(self, name: str, group_names: Sequence[str] | None = None) -> str:
-        """A station's new token; an earlier one of the same name ends. group_names: the groups it
-        serves; None: those it served, or the group `default`. Raises groups.UnknownGroup."""
-        if group_names is not None or not self.groups.has(name):
-            self.groups.assign(name, group_names or [groups.DEFAULT])
-        token = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        row = upsert(ledger.stations).values(name=name, token_sha256=digest)
-        with self._lock, self._engine.begin() as db:
-            db.execute(
-                row.on_conflict_do_update(index_elements=["name"], set_={"token_sha256": digest})
-            )
-        return token
-
-    def station_of(self, token: str) -> str | None:
-        """The station that a token belongs to."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        with self._engine.connect() as db:
-            for row in db.execute(select(ledger.stations)).mappings():
-                if hmac.compare_digest(row["token_sha256"], digest):
-                    return row["name"]
-        return None
+    # --- bands ----------------------------------------------------------------------------------
 
     def enrol(self, enrolment: Enrolment) -> bool:
         """True when new, False when known already. Raises Conflict when its keys differ.
@@ -144,25 +185,27 @@ class TracingServer:
         with self._lock:
             with self._engine.begin() as db:
                 known = self._band(db, enrolment.serial)
-                if known is not None:
-                    if any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
-                        raise Conflict
-                    return False
-                if chains.known(db, enrolment.base_key):
-                    raise Conflict  # two bands with one key could not be told apart
-                db.execute(insert(ledger.bands).values(**values))
-                if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
-                    # Made at a station that had not heard of the newest key.
-                    groups.order_newest(
-                        db, enrolment.serial, enrolment.group_number, int(self._utc())
-                    )
-                band_id = db.execute(
-                    select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
-                ).scalar_one()
-                chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
-            self._learn_chains()
+                if known is None:
+                    self._enrol_new(db, enrolment)
+                elif any(known[k] != v for k, v in values.items() if k not in _MAY_DIFFER):
+                    raise Conflict
+            if known is None or self._behind:
+                self._learn_chains()
+            # Those of a known one too: the ledger may have been lost before it came to them.
             self._work_waiting(enrolment.serial)
-        return True
+        return known is None
+
+    def _enrol_new(self, db: Connection, enrolment: Enrolment) -> None:
+        if chains.known(db, enrolment.base_key):
+            raise Conflict  # two bands with one key could not be told apart
+        db.execute(insert(ledger.bands).values(**vars(enrolment)))
+        if enrolment.group_generation < groups.newest(db, enrolment.group_number)[0]:
+            # Made at a station that had not heard of the newest key.
+            groups.order_newest(db, enrolment.serial, enrolment.group_number, int(self._utc()))
+        band_id = db.execute(
+            select(ledger.bands.c.id).where(ledger.bands.c.serial == enrolment.serial)
+        ).scalar_one()
+        chains.add(db, band_id, enrolment.base_day, enrolment.base_key)
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
         # An opened enrolment.
@@ -243,6 +286,15 @@ class TracingServer:
             "clock": {"spans": len(vouched), "vouched": sum(vouched)},
         }
 
+    def condition(self, directory: Path) -> condition.Condition:
+        """How this server, whose directory this is, is now."""
+        return condition.look(self._engine, self.stations, directory, self._utc())
+
+    def touch(self) -> None:
+        """Return if the ledger answers; raise SQLAlchemyError if it does not."""
+        with self._engine.connect() as db:
+            db.execute(select(1))
+
     # --- batches ----------------------------------------------------------------------------
 
     def take(self, station: str, name: str, data: bytes) -> tuple[bool, int, dict[str, Any] | None]:
@@ -253,17 +305,17 @@ class TracingServer:
         parsed = batches.unpack(data)
         header = parsed.header
         with self._lock:
+            if self._behind:
+                self._learn_chains()
             path = self._raw / name
-            new = not path.exists()
-            if new:
-                durable.write(path, lambda f: f.write(data))
+            dropped, parsed, data = self._left_of(name, data, parsed)
             count = 0
             made = None
             starts = [cursor for cursor, _ in parsed.chunks]
             ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
             with self._engine.begin() as db:
-                db.execute(
-                    upsert(ledger.batches)
+                add = (
+                    upsert(db, ledger.batches)
                     .values(
                         name=name,
                         station=station,
@@ -276,6 +328,11 @@ class TracingServer:
                     )
                     .on_conflict_do_nothing()
                 )
+                new = db.execute(add.returning(ledger.batches.c.name)).first() is not None
+                if not dropped and (new or not path.exists()):
+                    # On the disk before the ledger names it. A file that is there and that no row
+                    # names is written again: its name may not be on the disk yet.
+                    durable.write(path, lambda f: f.write(data))
                 ingested = db.execute(
                     select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
                 ).scalar()
@@ -287,17 +344,47 @@ class TracingServer:
                     count, rekeyed, ingested = self._ingest(db, name, station, band, parsed)
                 if band is not None and ingested:
                     made = self._receipt(db, band, header.log_id, header.receipted, station)
+                nonces = self.nonces.write(db)
+            self.nonces.written(nonces)
             if rekeyed:
                 self._learn_chains()
+            self._cutter.run()
             self._sweep()
             return new, count, made
+
+    def _left_of(
+        self, name: str, data: bytes, parsed: batches.Batch
+    ) -> tuple[bool, batches.Batch, bytes]:
+        # Whether a batch was dropped before, and what of it was not erased before.
+        table = ledger.batches
+        header = parsed.header
+        with self._engine.connect() as db:
+            found = select(table.c.dropped_s).where(table.c.name == name)
+            dropped = db.execute(found).scalar() is not None
+            sectors = brought.spans(parsed.chunks)
+            missing = gone.masks(db, header.serial, header.log_id, sectors)
+        if any(mask & missing.get(number, 0) for number, mask in sectors.items()):
+            parsed = gone.cut(parsed, missing)
+            data = batches.pack(header, parsed.chunks)
+        return dropped, parsed, data
+
+    def refused(self, name: str) -> tuple[int, bool]:
+        """How many encounters of a batch were not kept, since their days are dropped or they were
+        erased; and whether the whole batch was dropped since it came."""
+        table = ledger.batches
+        with self._engine.connect() as db:
+            row = db.execute(
+                select(table.c.refused, table.c.dropped_s).where(table.c.name == name)
+            ).first()
+        return (row.refused, row.dropped_s is not None) if row else (0, False)
 
     def resend(self, name: str, station: str) -> int | None:
         """The cursor from which a station that sent a batch must pull its band again, since what
         came was altered or missing there; None when nothing is to be mended."""
         with self._lock, self._engine.begin() as db:
-            ingested = select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
-            if not db.execute(ingested).scalar():
+            table = ledger.batches
+            found = select(table.c.ingested).where(table.c.name == name)
+            if not db.execute(found.where(table.c.dropped_s.is_(None))).scalar():
                 return None
             return self._sectors.resend(db, name, station)
 
@@ -318,7 +405,7 @@ class TracingServer:
         fresh, whole = self._sectors.take(
             db, name, station, batch, opener, self._waits, band["log_format"]
         )
-        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today())
+        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today(), name)
         orders.executed(db, band["serial"], int(self._utc()))
         db.execute(
             update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=whole)
@@ -337,7 +424,9 @@ class TracingServer:
             # One that cannot be worked in holds none of the others up.
             try:
                 self._work_in(row.name, row.station, row.serial)
-            except Exception:
+            except Exception as error:
+                if database.is_gone(error):
+                    raise
                 _say.exception(_("Batch %s could not be worked in; it is kept."), row.name)
 
     def _work_in(self, name: str, station: str, serial: str) -> None:
@@ -349,6 +438,7 @@ class TracingServer:
             _count, rekeyed, _whole = self._ingest(db, name, station, band, kept)
         if rekeyed:
             self._learn_chains()
+        self._cutter.run()
 
     def _today(self) -> int:
         return int(self._utc()) // 86400
@@ -379,9 +469,12 @@ class TracingServer:
     ) -> dict[str, Any] | None:
         serial = band["serial"]
         first, upto, digest = self._sectors.gapless(db, serial, log_id, first, station)
+        made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
+        kept = gone.kept_receipt(db, Log(serial, log_id), first)
+        if kept is not None and kept[0] > upto:
+            upto, made = kept
         if upto == first:
             return None
-        made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
         return {"serial": serial, "log_id": log_id, "first": first, "upto": upto, "mac": made.hex()}
 
     # --- traces -----------------------------------------------------------------------------

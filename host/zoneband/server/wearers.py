@@ -5,7 +5,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, or_, select
 
 from zoneband.server import ledger
-from zoneband.server.people import HAND_OVER_S, HandOut, People
+from zoneband.server.moments import HAND_OVER_S
+from zoneband.server.people import HandOut, People
+from zoneband.wire import records
 
 # Nobody gets so many bands one after the other; a ring of forged events must end.
 _MOST = 16
@@ -32,7 +34,7 @@ def worn(db: Connection, serial: str, number: int, from_s: int, to_s: int) -> li
     """The bands that the wearer of a hand-out had in [from_s, to_s), in order of time: that one,
     those that it replaced, and those that replaced it."""
     found: list[Worn] = []
-    for band, hand_out in _same_wearer(db, serial, number):
+    for band, hand_out in same_wearer(db, serial, number):
         for turn in hand_outs(db, band):
             if turn.number != hand_out:
                 continue
@@ -46,7 +48,8 @@ def worn(db: Connection, serial: str, number: int, from_s: int, to_s: int) -> li
     return sorted(found, key=lambda each: each.from_s)
 
 
-def _same_wearer(db: Connection, serial: str, number: int) -> list[tuple[str, int]]:
+def same_wearer(db: Connection, serial: str, number: int) -> list[tuple[str, int]]:
+    """The hand-outs (serial, number) of the wearer of one of them, that one first."""
     table = ledger.events
     found = [(serial, number)]
     for band, hand_out in found:
@@ -67,6 +70,50 @@ def _same_wearer(db: Connection, serial: str, number: int) -> list[tuple[str, in
                 if each[0] is not None and each[1] and each not in found:
                     found.append(each)
     return found
+
+
+def ended_s(db: Connection, serial: str, number: int) -> int | None:
+    """When the wearer of a hand-out had a band for the last time (UTC), as far as bands' logs and
+    stations' records tell; None while a band may be worn."""
+    last = 0
+    for band, hand_out in same_wearer(db, serial, number):
+        left = gave_up_s(db, band, hand_out)
+        if left is None:
+            return None
+        last = max(last, left)
+    return last
+
+
+def gave_up_s(db: Connection, serial: str, number: int) -> int | None:
+    """When the band of a hand-out was returned, lost, or handed to somebody else; None while
+    nothing tells so."""
+    table = ledger.events
+    mine = (table.c.serial == serial) & (table.c.number == number)
+    events = db.execute(select(table.c.event, table.c.utc_s).where(mine)).all()
+    ends = [event.utc_s for event in events if event.event != "found"]
+    found_s = max((event.utc_s for event in events if event.event == "found"), default=-1)
+    ends = [utc_s for utc_s in ends if utc_s > found_s]
+    marks = ledger.marks
+    given = db.execute(
+        select(marks.c.number, marks.c.value, marks.c.utc_s)
+        .where(
+            marks.c.serial == serial,
+            marks.c.kind == records.STATE,
+            marks.c.utc_s.is_not(None),
+        )
+        .order_by(marks.c.utc_s)
+    ).all()
+    since_s = min(
+        (row.utc_s for row in given if row.value == records.ISSUED and row.number == number),
+        default=None,
+    )
+    if since_s is not None:
+        ends += [
+            row.utc_s
+            for row in given
+            if row.utc_s > since_s and (row.value != records.ISSUED or row.number != number)
+        ]
+    return min(ends, default=None)
 
 
 def _left_s(db: Connection, serial: str, number: int) -> int | None:

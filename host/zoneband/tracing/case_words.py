@@ -98,6 +98,28 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
     "case_before": lambda v: _(
         "The wearer of {serial} is case {number} since {day}: close or withdraw that one first."
     ).format(serial=v["serial"], number=v["number"], day=day(v["day"])),
+    "code_missing": lambda v: _(
+        "A case is declared with a code of the health staff (zoneband case code)."
+    ),
+    "code_wrong": lambda v: _("There is no such code: ask the health staff for it again."),
+    "code_used": lambda v: _("This code has declared a case already: each is good once."),
+    "code_expired": lambda v: _("This code has expired: ask the health staff for a new one."),
+    "code_tries": lambda v: _(
+        "Too many codes were tried. Wait {n} seconds, then try again."
+    ).format(n=v["n"]),
+    "confirm_own": lambda v: _(
+        "You declared case {number} yourself: somebody else must confirm it."
+    ).format(number=v["number"]),
+    "unconfirmed": lambda v: _(
+        "Case {number} waits for a second person: health staff confirm it by zoneband case confirm "
+        "{number}."
+    ).format(number=v["number"]),
+    "no_case_of": lambda v: _(
+        "No wearer of {serial} is a case: a band is traced only for one."
+    ).format(serial=v["serial"]),
+    "no_confirmed_case": lambda v: _(
+        "No wearer of {serial} is a confirmed case: a band is traced only for one."
+    ).format(serial=v["serial"]),
     "withdrawn": lambda v: _("Case {number} was withdrawn: {reason}").format(
         number=v["number"], reason=v["reason"]
     ),
@@ -130,6 +152,25 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
         a=v["a"], b=v["b"]
     ),
     "span_backwards": lambda v: _("The span ends before it begins."),
+    "erase_holder": lambda v: _(
+        "{serial} had several wearers: say who is erased, by --holder, or which days, by --from "
+        "and --until. They are {holders}"
+    ).format(
+        serial=v["serial"], holders=holders([{"name": None, **turn} for turn in v["holders"]])
+    ),
+    "erase_undocked": lambda v: _(
+        "{serial} was handed out to {n} persons, and its log has not told when: dock it first."
+    ).format(serial=v["serial"], n=v["n"]),
+    "erase_case": lambda v: _(
+        "The wearer of {serial} is case {number}, which is open: close it first."
+    ).format(serial=v["serial"], number=v["number"]),
+    "erase_ahead": lambda v: _("{time} has not come yet: check the dates.").format(
+        time=day_and_time(v["from_s"])
+    ),
+    "no_right": lambda v: _("There is no request {number}.").format(number=v["number"]),
+    "erase_not_worn": lambda v: _("The wearer of {serial} had no band on in these days.").format(
+        serial=v["serial"]
+    ),
     "no_rules": lambda v: _("There is no rule set {name}. Rule sets are: {names}").format(
         name=v["name"], names=", ".join(v["names"])
     ),
@@ -146,6 +187,9 @@ _NOTES: dict[str, Callable[[Values], str]] = {
         "{serial} had several wearers since {day}: declare the case again, and say which one it "
         "is. They are {holders}"
     ).format(serial=v["serial"], day=day(v["day"]), holders=holders(v["holders"])),
+    "unconfirmed": lambda v: _(
+        "It waits for a second person to confirm it: until then it is not traced."
+    ),
     "swapped": _swap,
     "isolated_first": lambda v: _(
         "The wearer was isolated (since {day}) before this rule set calls a case infectious."

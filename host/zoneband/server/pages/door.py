@@ -18,6 +18,14 @@ class LogInFirst(Exception):
     """Nobody is logged in, or no more."""
 
 
+class NoRole(Exception):
+    """An account without any of the roles that a page asks for."""
+
+    def __init__(self, roles: frozenset[str]) -> None:
+        super().__init__(roles)
+        self.roles = roles
+
+
 class ForeignForm(Exception):
     """A form that this server did not give to this session."""
 
@@ -82,14 +90,21 @@ def _same(right: str, given: str) -> bool:
     return hmac.compare_digest(right.encode(), given.encode())
 
 
-def visitor(request: Request) -> Visitor:
+def visitor_of(request: Request, accounts: Accounts) -> Visitor:
     """Who is logged in. Raises LogInFirst."""
     token = token_of(request)
-    accounts: Accounts = request.app.state.accounts
     session = accounts.session(token) if token else None
     if session is None:
         raise LogInFirst
     return Visitor(session, token)
+
+
+def visitor(request: Request) -> Visitor:
+    """Whom the gate let in. Raises LogInFirst where it let in nobody."""
+    found: Visitor | None = getattr(request.state, "visitor", None)
+    if found is None:
+        raise LogInFirst
+    return found
 
 
 Seen = Annotated[Visitor, Depends(visitor)]

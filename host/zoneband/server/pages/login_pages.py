@@ -7,14 +7,17 @@ from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from zoneband.i18n import _
-from zoneband.server.accounts import Accounts, TooManyTries, WrongLogin
+from zoneband.server.accounts import TooManyTries, WrongLogin
+from zoneband.server.logins import log_in
 from zoneband.server.pages import door
 from zoneband.server.pages.door import HOME, Sent
 from zoneband.server.pages.templates import page
+from zoneband.server.tracing_server import TracingServer
 
 
-def add(pages: FastAPI, accounts: Accounts) -> None:
+def add(pages: FastAPI, server: TracingServer) -> None:
     """Add the login page."""
+    accounts = server.accounts
 
     def form(
         request: Request, status: int = 200, error: str = "", name: str = "", after: str = ""
@@ -48,7 +51,7 @@ def add(pages: FastAPI, accounts: Accounts) -> None:
         return form(request, error=error, after=after)
 
     @pages.post("/login")
-    def log_in(  # pyright: ignore[reportUnusedFunction]
+    def send(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         form_token: Annotated[str, Form(alias="form")] = "",
         name: Annotated[str, Form()] = "",
@@ -59,7 +62,7 @@ def add(pages: FastAPI, accounts: Accounts) -> None:
         door.check_login_form(request, form_token)
         address = request.client.host if request.client is not None else ""
         try:
-            token = accounts.login(name, password, code, address)
+            token = log_in(server, name, password, code, address)
         except WrongLogin:
             wrong = _("Name, password or code is wrong. Wait for the next code and try again.")
             return form(request, 401, wrong, name, after)

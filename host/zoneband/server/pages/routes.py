@@ -7,14 +7,24 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fontpkg_be_vietnam_pro import ROOT
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from zoneband.i18n import _
+from zoneband.server import roles
+from zoneband.server.audit import Unwritable
+from zoneband.server.gate import Gate, guard
 from zoneband.server.ledger import Unknown
-from zoneband.server.pages import call_pages, case_pages, login_pages, trace_pages, venue_pages
-from zoneband.server.pages.door import HOME, ForeignForm, LogInFirst, safe_path
+from zoneband.server.pages import (
+    call_pages,
+    case_pages,
+    code_pages,
+    login_pages,
+    trace_pages,
+    venue_pages,
+)
+from zoneband.server.pages.door import HOME, ForeignForm, LogInFirst, NoRole, safe_path
 from zoneband.server.pages.one_case import refusal
 from zoneband.server.pages.shell import Shell
 from zoneband.server.pages.templates import STATIC, page, query
@@ -27,12 +37,14 @@ for _weight in ("Regular", "SemiBold", "Bold"):
     _FILES[_font] = ROOT / "files" / _font
 
 
-def add_pages(app: FastAPI, server: TracingServer, utc: Callable[[], float]) -> None:
-    """Add the tracers' pages to the server's application. utc: Unix seconds now."""
+def add_pages(app: FastAPI, server: TracingServer, utc: Callable[[], float], gate: Gate) -> None:
+    """Add the tracers' pages to the server's application. utc: Unix seconds now; gate: of all
+    endpoints."""
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    pages.state.accounts = server.accounts
-    login_pages.add(pages, server.accounts)
+    guard(pages, gate, "/tracer")
+    login_pages.add(pages, server)
     case_pages.add(pages, server, utc)
+    code_pages.add(pages, server)
     trace_pages.add(pages, server)
     call_pages.add(pages, server, utc)
     venue_pages.add(pages, server, utc)
@@ -60,6 +72,7 @@ def _add_errors(pages: FastAPI) -> None:
         return page(
             request,
             "message.html",
+            getattr(request.state, "visitor", None),
             status=status,
             here=HOME,
             section="",
@@ -87,6 +100,17 @@ def _add_errors(pages: FastAPI) -> None:
             _("This form is not of this session any more. Open the page again and send it anew."),
         )
 
+    @pages.exception_handler(NoRole)
+    async def no_role(request: Request, error: NoRole) -> Response:  # pyright: ignore[reportUnusedFunction]
+        names = ", ".join(roles.name(role) for role in roles.ROLES if role in error.roles)
+        text = _("This is only for: {roles}. Your account has another role.").format(roles=names)
+        return message(request, 403, _("Not done"), text)
+
+    @pages.exception_handler(Unwritable)
+    async def unwritable(request: Request, _error: Unwritable) -> Response:  # pyright: ignore[reportUnusedFunction]
+        text = _("The server cannot write its audit log, and answers nothing without it.")
+        return message(request, 503, _("Not done"), text)
+
     @pages.exception_handler(NoCase)
     @pages.exception_handler(Unknown)
     async def missing(request: Request, _error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -105,7 +129,8 @@ def _add_errors(pages: FastAPI) -> None:
         return message(request, error.status_code, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(RequestValidationError)
-    async def unreadable(request: Request, _error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @pages.exception_handler(DataError)
+    async def unreadable(request: Request, _error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
         return message(request, 400, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(OperationalError)

@@ -94,6 +94,7 @@ def said(code: str) -> str:
     texts: dict[str, Callable[[], str]] = {
         "declared": lambda: _("The case is declared."),
         "known": lambda: _("This case was declared before; what was new is added."),
+        "confirmed": lambda: _("The case is confirmed."),
         "closed": lambda: _("The case is closed."),
         "withdrawn": lambda: _("The case is withdrawn."),
         "call": lambda: _("The call is noted."),

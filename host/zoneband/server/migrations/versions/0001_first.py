@@ -52,7 +52,7 @@ def upgrade() -> None:
         sa.Column("run_s", sa.Float, nullable=False),
         sa.Column("until_s", sa.Float, nullable=False),
         sa.Column("utc_s", sa.Float, nullable=False),
-        sa.Column("error_ms", sa.Integer, nullable=False),
+        sa.Column("error_ms", sa.BigInteger, nullable=False),
         sa.Column("quality", sa.Integer, nullable=False),
         sa.Column("of_band", sa.Boolean, nullable=False),
         sa.UniqueConstraint("serial", "boot_id", "run_s", "until_s", "quality", "of_band"),

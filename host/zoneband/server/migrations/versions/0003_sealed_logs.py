@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from zoneband.server.migrations import portable
+
 revision = "0003"
 down_revision = "0002"
 
@@ -11,7 +13,8 @@ _COUNTS = ("torn", "altered", "missing", "foreign")
 
 def upgrade() -> None:
     """What each column means stands in zoneband.server.ledger."""
-    nothing, every = sa.text("X'" + "00" * 16 + "'"), sa.text("X'" + "FF" * 16 + "'")
+    no = sa.false()
+    nothing, every = portable.blob(bytes(16)), portable.blob(b"\xff" * 16)
     # The server gave receipts for all that it held: that stays so for what it held then.
     for name, value in (("held", every), ("settled", every), ("wrong", nothing)):
         op.add_column(
@@ -19,7 +22,7 @@ def upgrade() -> None:
         )
     for name in _COUNTS:
         op.add_column("slots", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
-    op.add_column("slots", sa.Column("sealed", sa.Boolean, nullable=False, server_default="0"))
+    op.add_column("slots", sa.Column("sealed", sa.Boolean, nullable=False, server_default=no))
     op.add_column("slots", sa.Column("chosen", sa.LargeBinary))
     op.execute("UPDATE slots SET altered = bad")
     with op.batch_alter_table("slots") as table:

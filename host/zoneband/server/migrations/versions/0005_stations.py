@@ -1,13 +1,11 @@
 """Logs as each station brought them; marks that find their time when a clock point comes."""
 
-from pathlib import Path
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
 from zoneband import batch
 from zoneband.server import brought, spans
+from zoneband.server.migrations import portable
 
 revision = "0005"
 down_revision = "0004"
@@ -15,7 +13,7 @@ down_revision = "0004"
 
 def upgrade() -> None:
     """What each column means stands in zoneband.server.ledger."""
-    nothing = sa.text("X'" + "00" * 16 + "'")
+    nothing = portable.blob(bytes(16))
     for name in ("proved", "doubted"):
         op.add_column(
             "slots", sa.Column(name, sa.LargeBinary, nullable=False, server_default=nothing)
@@ -38,20 +36,21 @@ def upgrade() -> None:
     )
     op.create_index("pieces_of_sectors", "pieces", ["serial", "log_id", "sector"])
     bind = op.get_bind()
+    order = "came_s, name" if portable.is_postgresql() else "came_s, rowid"
     kept = bind.execute(
-        sa.text("SELECT name, station, serial, log_id FROM batches ORDER BY came_s, rowid")
+        sa.text(f"SELECT name, station, serial, log_id FROM batches ORDER BY {order}")
     ).mappings()
     for row in list(kept):
         found = [
             {**row, "sector": sector, "slots": spans.raw(mask)}
-            for sector, mask in _brought(bind, row["name"]).items()
+            for sector, mask in _brought(row["name"]).items()
         ]
         if found:
             op.bulk_insert(pieces, found)
 
 
-def _brought(bind: Any, name: str) -> dict[int, int]:
-    path = Path(bind.engine.url.database).parent / "batches" / name
+def _brought(name: str) -> dict[int, int]:
+    path = portable.directory() / "batches" / name
     try:
         return brought.spans(batch.unpack(path.read_bytes()).chunks)
     except (OSError, ValueError):

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from zoneband.server.migrations import portable
+
 revision = "0006"
 down_revision = "0005"
 
@@ -28,6 +30,7 @@ def upgrade() -> None:
         "INSERT INTO cases (id, serial, onset, state) "
         "SELECT id, serial, onset, 'open' FROM cases_before"
     )
+    portable.count_on("cases")
     op.drop_table("cases_before")
     op.create_table(
         "swaps",
@@ -53,8 +56,9 @@ def downgrade() -> None:
         sa.UniqueConstraint("serial", "onset"),
     )
     op.execute(
-        "INSERT OR IGNORE INTO cases (id, serial, onset) "
-        "SELECT id, serial, COALESCE(onset, tested) FROM cases_after "
-        "WHERE state <> 'withdrawn' ORDER BY id"
+        "INSERT INTO cases (id, serial, onset) "
+        "SELECT MIN(id), serial, COALESCE(onset, tested) FROM cases_after "
+        "WHERE state <> 'withdrawn' GROUP BY serial, COALESCE(onset, tested)"
     )
+    portable.count_on("cases")
     op.drop_table("cases_after")

@@ -1,0 +1,112 @@
+"""Which encounters the server must not keep, whoever brings them, and however often: those of days
+that retention has dropped, and those of wearers who were erased."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import ColumnElement, Connection, func, literal, select
+
+from zoneband.retention import DAY_S
+from zoneband.server import ledger, store
+from zoneband.server.moments import HAND_OVER_S
+from zoneband.wire import records
+
+UNPLACED_DAY = 0  # 1970-01-01: encounters whose boot has no clock point yet
+
+
+class Erased(NamedTuple):
+    """A band (its id) on somebody who was erased, UTC seconds; to_s None: to this day."""
+
+    band: int
+    from_s: int
+    to_s: int | None
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """first_day: the first UTC day that is kept. Not by the clock of the moment: one that is wrong
+    would have new records refused for good."""
+
+    first_day: int
+    erased: Sequence[Erased] = ()
+
+    def rows(self, columns: store.Columns) -> npt.NDArray[np.bool_]:
+        """Which of some rows, whose times and contacts are known as far as they can be, must not be
+        kept. What no clock point places is of its wearer's when the band had no other before."""
+        start = columns["start_s"]
+        days = start // DAY_S
+        placed = days != UNPLACED_DAY
+        drop = placed & (days < self.first_day)
+        observer, contact = columns["observer"], columns["contact"]
+        if not self.erased:
+            return drop
+        there_are = {*np.unique(observer).tolist(), *np.unique(contact).tolist()}
+        for band, from_s, to_s in self.erased:
+            if band not in there_are:
+                continue
+            own = observer == band
+            mine = own | (contact == band)
+            there = placed & (start >= from_s)
+            if to_s is not None:
+                there &= start < to_s
+            drop |= mine & there
+            if from_s == 0:
+                drop |= own & ~placed
+        return drop
+
+
+def load(db: Connection, erasure: str | None = None) -> Unwanted:
+    """As the ledger has it; or of one erasure alone."""
+    day = db.execute(select(ledger.retention.c.first_day)).scalar() or 0
+    spans, bands = ledger.erased_spans, ledger.bands
+    found = select(
+        bands.c.id.label("band"),
+        spans.c.from_s,
+        spans.c.to_s,
+        _next_hand_out(spans.c.serial, spans.c.from_s, spans.c.number).label("next_s"),
+    ).join(bands, bands.c.serial == spans.c.serial)
+    if erasure is not None:
+        found = found.where(spans.c.erasure == erasure)
+    else:
+        # What ended before the days that are kept asks for nothing more.
+        found = found.where(spans.c.to_s.is_(None) | (spans.c.to_s > day * DAY_S))
+    erased = [
+        Erased(row.band, row.from_s, _end_s(row.to_s, row.next_s)) for row in db.execute(found)
+    ]
+    return Unwanted(0 if erasure is not None else day, erased)
+
+
+def end_s(
+    db: Connection, serial: str, from_s: int, to_s: int | None, number: int | None
+) -> int | None:
+    """When a time with a band ends: to_s, or when its wearer, by the hand-out's number, gives it to
+    the next, as far as its log tells; None while nothing tells."""
+    values = literal(serial), literal(from_s), literal(number or 0)
+    return _end_s(to_s, db.execute(select(_next_hand_out(*values))).scalar())
+
+
+def _end_s(to_s: int | None, next_s: int | None) -> int | None:
+    if to_s is not None:
+        return to_s
+    return None if next_s is None else next_s - HAND_OVER_S
+
+
+def _next_hand_out(
+    serial: ColumnElement[str], from_s: ColumnElement[int], number: ColumnElement[int]
+) -> ColumnElement[int | None]:
+    # When a band was handed out by another number, first after a time.
+    table = ledger.marks
+    return (
+        select(func.min(table.c.utc_s))
+        .where(
+            table.c.serial == serial,
+            table.c.kind == records.STATE,
+            table.c.value == records.ISSUED,
+            table.c.utc_s >= from_s,
+            table.c.number != number,
+        )
+        .scalar_subquery()
+    )

@@ -1,0 +1,38 @@
+"""A PostgreSQL for the tests that ask for one, and ledgers in it."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from postgres import Postgres, cluster
+from zoneband.server import database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    with cluster() as made:
+        yield made
+
+
+def at_home(postgres: Postgres, tmp_path: Path) -> Path:
+    """A server's new directory whose ledger is in a new database."""
+    path = tmp_path / "server"
+    path.mkdir()
+    database.keep(path, database.read_url(postgres.database()))
+    return path
+
+
+@pytest.fixture
+def home(postgres: Postgres, tmp_path: Path) -> Path:
+    return at_home(postgres, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A server's new directory with a ledger in either."""
+    if request.param == "postgresql":
+        return at_home(request.getfixturevalue("postgres"), tmp_path)
+    path = tmp_path / "server"
+    path.mkdir()
+    return path

@@ -1,0 +1,172 @@
+"""How much, how fast and how slowly stations may ask; and the list of them."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from bandbook import DAY, NOON, A, B, BandBook, key
+from sealedbook import AUTHORITY, NUMBER, SealedBook
+from stationed import come, known
+from zoneband import batch as batches
+from zoneband.cli.main import main
+from zoneband.i18n import set_language
+from zoneband.server.app import make_app
+from zoneband.server.limits import Limits
+from zoneband.server.stations import open_stations
+from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.signing import Signature
+
+NOW = NOON + 86_400
+STATIONS, EACH = 16, 25
+
+
+@contextmanager
+def served(path: Path, limits: Limits | None = None) -> Generator[str]:
+    """A real server in a thread; its URL."""
+    app = make_app(path, lambda: NOW, private_keys={NUMBER: AUTHORITY}, limits=limits)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def enrolled(path: Path, *serials: str) -> TracingServer:
+    server = TracingServer(path, utc=lambda: NOW)
+    for serial in serials:
+        server.enrol(
+            Enrolment(serial, "virtual", "band", DAY, key(serial), bytes(32), key(serial + "r"))
+        )
+    return server
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(tmp_path: Path) -> None:
+    signs = Signature(known(enrolled(tmp_path / "server", A, B), "st"), lambda: NOW)
+    book = BandBook(A, tmp_path)
+    book.met(B, NOON, 25, -66)
+    data = book.batch()
+    path = f"/v1/stations/st/batches/{batches.name(data)}"
+
+    def slowly(wait_s: float) -> Any:
+        def parts() -> Generator[bytes]:
+            for at in range(0, len(data), 100):
+                time.sleep(wait_s)
+                yield data[at : at + 100]
+
+        signed = httpx2.Request("PUT", url + path, content=data)
+        signs.sign(signed)
+        headers = {k: v for k, v in signed.headers.items() if k != "content-length"}
+        return http.put(path, content=parts(), headers=headers)
+
+    with served(tmp_path / "server", Limits(body_s=1)) as url, httpx2.Client(base_url=url) as http:
+        began = time.monotonic()
+        answer = slowly(0.3)
+        assert answer.status_code == 408 and answer.json()["reason"] == "slow"
+        assert time.monotonic() - began < 10
+        assert not list((tmp_path / "server" / "batches").iterdir())
+        assert slowly(0.001).status_code == 201
+
+
+def test_an_address_that_asks_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
+    limits = Limits(address_per_s=0.5, address_burst=4)
+    app = make_app(tmp_path, lambda: NOW, limits=limits)
+    one = TestClient(app, client=("127.0.0.1", 1))
+    other = TestClient(app, client=("10.0.0.2", 1))
+    # Two stations behind one line; coming in with a code counts, too.
+    signs = [come(one, tmp_path, name, lambda: NOW) for name in ("a", "b")]
+    for name, each in zip(("a", "b"), signs, strict=True):
+        assert one.get(f"/v1/stations/{name}/groups", auth=each).status_code == 200
+    late = one.get("/v1/stations/a/groups", auth=signs[0])
+    assert (late.status_code, late.json()["reason"]) == (429, "rate")
+    assert 1 <= int(late.headers["Retry-After"]) <= 2
+    # Nobody is asked who he is before that.
+    assert one.get("/v1/stations/a/groups").status_code == 429
+    assert other.get("/v1/stations/a/groups", auth=signs[0]).status_code == 200
+
+
+def test_sixteen_stations_at_full_speed_are_not_slowed_down(tmp_path: Path) -> None:
+    serials = [f"ZB-{n:04d}-0000" for n in range(STATIONS)]
+    server = enrolled(tmp_path / "server", B, *serials)
+    signers = [Signature(known(server, f"st{n}"), lambda: NOW) for n in range(STATIONS)]
+    bodies: list[list[bytes]] = []
+    for serial in serials:
+        book = SealedBook(serial)
+        made: list[bytes] = []
+        for n in range(EACH):
+            first = book.head
+            book.fill(20, B, NOON + 600 * n)
+            made.append(book.batch(first))
+        bodies.append(made)
+    came: list[int] = []
+    with served(tmp_path / "server") as url:
+
+        def station(n: int) -> None:
+            with httpx2.Client(base_url=url, auth=signers[n], timeout=60) as http:
+                for data in bodies[n]:
+                    path = f"/v1/stations/st{n}/batches/{batches.name(data)}"
+                    came.append(http.put(path, content=data).status_code)
+
+        threads = [threading.Thread(target=station, args=(n,)) for n in range(STATIONS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert came == [201] * (STATIONS * EACH)
+
+
+def listed(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, str]:
+    words = ["station", "list", "--data", str(data), *more]
+    monkeypatch.setattr(sys, "argv", ["zoneband", "--lang", "en", *words])
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    set_language("en")
+    return code, capsys.readouterr().out
+
+
+def test_the_list_of_stations_says_who_is_in_and_since_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    server = enrolled(tmp_path / "server", A)
+    code, out = listed(tmp_path, monkeypatch, capsys)
+    assert code == 3 and "station invite NAME" in out
+    there = open_stations(tmp_path / "server")
+    known(server, "Chợ")
+    known(server, "Cảng")
+    there.revoke("Cảng")
+    there.invite("Trạm mới")
+    data = BandBook(A, tmp_path).batch()
+    server.take("Chợ", batches.name(data), data)
+    code, out = listed(tmp_path, monkeypatch, capsys)
+    rows = {line.split("│")[1].strip(): line for line in out.splitlines() if line.count("│") > 4}
+    assert code == 0 and rows.keys() == {"Chợ", "Cảng", "Trạm mới"}
+    assert "enrolled" in rows["Chợ"] and "default" in rows["Chợ"]
+    assert "04/11/2026 12:00" in rows["Chợ"], rows["Chợ"]  # its newest batch, at the server
+    assert "revoked" in rows["Cảng"] and "code not used yet" in rows["Trạm mới"]
+    code, out = listed(tmp_path, monkeypatch, capsys, "--json")
+    found = {row["name"]: row for row in json.loads(out)}
+    assert code == 0 and found["Chợ"]["seen_s"] == NOW and found["Chợ"]["groups"] == ["default"]
+    assert [found[name]["state"] for name in ("Chợ", "Cảng", "Trạm mới")] == [
+        "enrolled", "revoked", "invited",
+    ]  # fmt: skip
+    assert found["Trạm mới"]["code_expires_s"] > time.time()
