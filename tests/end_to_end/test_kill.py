@@ -52,6 +52,12 @@ def trial(rounds: int, changes: str = "", only: str = "", seed: int = 0) -> Tall
     return tally
 
 
+def seen(failure: str, changes: str, only: str) -> bool:
+    """Whether faults show what a guard that was taken out lets through: where they fall is the
+    computer's own timing, so they may miss a few times."""
+    return any(getattr(trial(2, changes, only, seed), failure) for seed in range(10))
+
+
 def test_whatever_is_killed_every_encounter_is_in_once() -> None:
     tally = trial(10)
     assert tally.rounds == 10 and not failures(tally)
@@ -64,15 +70,15 @@ def test_full_disks_and_clocks_that_jump_lose_and_double_nothing(only: str) -> N
 
 
 def test_a_server_that_syncs_nothing_is_seen_to_lose() -> None:
-    assert trial(3, NO_FSYNC, "power").lost
+    assert seen("lost", NO_FSYNC, "power")
 
 
 def test_a_ledger_that_names_a_file_before_it_is_there_is_seen_to_lose() -> None:
-    assert trial(4, ROW_FIRST, "server").lost
+    assert seen("lost", ROW_FIRST, "server")
 
 
 def test_a_server_that_takes_a_record_again_is_seen_to_double() -> None:
-    assert trial(2, NO_DEDUPE, "dock").doubled
+    assert seen("doubled", NO_DEDUPE, "dock")
 
 
 def test_a_loss_of_power_takes_what_nobody_synced_and_leaves_the_rest(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
-"""A PostgreSQL for the tests that ask for one, and ledgers in it."""
+"""A PostgreSQL for the tests that ask for one, and ledgers in it; the program, as it is typed."""
 
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from postgres import Postgres, cluster
+from typed import Typed
+from zoneband import i18n
+from zoneband.cli import main
 from zoneband.server import database
 
 
@@ -36,3 +40,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "server"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Generator[Typed]:
+    """Runs the program in this process."""
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def call(*words: str, lang: str = "en") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["zoneband", "--lang", lang, *words])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    yield call
+    i18n.set_language(None)

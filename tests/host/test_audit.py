@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from bandbook import NOON, A, B
 from office import PLACE, Office
 from support import ROOT
-from zoneband import i18n
-from zoneband.cli import main
+from typed import Typed
 from zoneband.server import audit_log
 from zoneband.server.audit import OPERATOR, Audit, Unwritable
 from zoneband.server.audit_log import AuditLog, Report, parse, verify
@@ -363,25 +362,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(
-    office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    """Runs the program on the server's own computer: (exit code, out, err)."""
-    monkeypatch.setenv("COLUMNS", "150")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        where = ("--data", str(office.path))
-        monkeypatch.setattr(sys, "argv", ["zoneband", "--lang", "en", *words, *where])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    yield call
-    i18n.set_language(None)
+def run(office: Office, typed: Typed) -> Run:
+    """Runs the program on the server's own computer."""
+    return lambda *words: typed(*words, "--data", str(office.path))
 
 
 def test_verify_says_what_is_wrong_in_one_line(office: Office, run: Run) -> None:

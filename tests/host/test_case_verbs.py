@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from rich.console import Console
 from bandbook import NOON, A, B, C
 from office import PLACE, D, Office
 from support import ROOT
-from zoneband import i18n
-from zoneband.cli import main, trace
+from typed import Typed
+from zoneband.cli import trace
 from zoneband.cli.days import read_day, read_moment
 from zoneband.errors import UserError
 from zoneband.tracing import case_words
@@ -44,26 +43,12 @@ def office(tmp_path: Path) -> Office:
 
 
 @pytest.fixture
-def run(
-    office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    """Runs the program against the office's own server: (exit code, out, err)."""
-    monkeypatch.setenv("COLUMNS", "150")
+def run(office: Office, typed: Typed) -> Iterator[Run]:
+    """Runs the program against the office's own server."""
     with office.serving() as url:
-
-        def call(*words: str, lang: str = "en") -> Result:
-            asked = ("--server", url, "--data", str(office.path))
-            monkeypatch.setattr(sys, "argv", ["zoneband", "--lang", lang, *words, *asked])
-            code = 0
-            try:
-                main.main()
-            except SystemExit as done:
-                code = int(done.code or 0)
-            out, err = capsys.readouterr()
-            return code, out, err
-
-        yield call
-    i18n.set_language(None)
+        yield lambda *words, **more: typed(
+            *words, "--server", url, "--data", str(office.path), **more
+        )
 
 
 def declare(run: Run, *words: str) -> Result:

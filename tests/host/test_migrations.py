@@ -1,18 +1,16 @@
 """Ledgers of earlier programs, and ledgers that move: whole at any moment, in either database."""
 
 import hashlib
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import inspect, text
 
 from bandbook import DAY, NOON, A, B, BandBook, key
+from kept import killed
 from office import Office
 from postgres import Postgres
 from zoneband import batch as batches
@@ -126,35 +124,13 @@ def old_ledger(place: Path, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def killed(at: int, work: Callable[[], object]) -> bool:
-    """Whether a process that does some work was killed before its statement of a number."""
-    child = os.fork()
-    if child == 0:
-        try:
-            left = [at]
-
-            def count(*_words: Any) -> None:
-                left[0] -= 1
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            event.listen(Engine, "before_cursor_execute", count)
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 def test_a_migration_that_is_killed_leaves_the_old_ledger_whole(
     place: Path, tmp_path: Path
 ) -> None:
     old_ledger(place, tmp_path)
     before = shape(place), rows(place)
     for at in (8, 20, 32, 45):
-        assert killed(at, lambda: ledger.open_ledger(place))
+        assert killed(lambda: ledger.open_ledger(place), at)
         assert (shape(place), rows(place)) == before, at
     assert is_as_the_program_means_it(place)
     after = rows(place)
@@ -191,7 +167,7 @@ def test_a_ledger_that_outgrew_sqlite_moves_whole_or_not_at_all(
     before = held(place)
     with alone(place):
         for at in (10, 45):  # as the new tables are made, and as rows are copied
-            assert killed(at, lambda: settle(place, url))
+            assert killed(lambda: settle(place, url), at)
             assert not (place / "ledger-url").exists() and held(place) == before
             ledger.open_at(url, place).dispose()
         assert settle(place, url) and not settle(place, url)

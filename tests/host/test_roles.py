@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from starlette.routing import Mount
 
 from bandbook import NOON, A, B
 from office import PLACE, Office
-from zoneband import i18n
-from zoneband.cli import main
+from typed import Typed
 from zoneband.errors import UserError
 from zoneband.seal import Kind
 from zoneband.server import case_codes, database, gate, ledger
@@ -364,25 +362,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(
-    staff: Staff, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    """Runs the program on the server's computer, or elsewhere with data=: (code, out, err)."""
-    monkeypatch.setenv("COLUMNS", "150")
-
-    def call(*words: str, data: Path = staff.path) -> tuple[int, str, str]:
-        line = ["zoneband", "--lang", "en", *words, "--data", str(data)]
-        monkeypatch.setattr(sys, "argv", line)
-        code = 0
-        try:
-            main.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    yield call
-    i18n.set_language(None)
+def run(staff: Staff, typed: Typed) -> Run:
+    """Runs the program on the server's computer, or elsewhere with data=."""
+    return lambda *words, data=staff.path: typed(*words, "--data", str(data))
 
 
 def test_accounts_get_roles_by_the_verbs_and_the_audit_log_tells(
