@@ -33,7 +33,8 @@ from kept import (
 from office import D, Office
 from zoneband.errors import UserError
 from zoneband.seal import Kind
-from zoneband.server import ledger, store
+from zoneband.server import audit_log, ledger, store
+from zoneband.server.audit import OPERATOR
 from zoneband.server.erasures import NAME, Erasure, Erasures, Part, load, read_one
 from zoneband.server.tracing_server import Enrolment, TracingServer
 from zoneband.server.unwanted import Erased, Unwanted
@@ -471,6 +472,10 @@ def test_the_verb_says_what_was_erased(office: Office) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["erased"]["encounters_own"] == 14
     assert (data / "erasures" / NAME).exists()
+    # No server runs, and yet its audit log tells.
+    lines = [audit_log.parse(line) for line in audit_log.lines_of(data / "server" / "audit.log")]
+    told_of = [(line["event"], line["account"], line.get("serial")) for line in lines if line]
+    assert ("erase", OPERATOR, A) in told_of and told_of[-1][:2] == ("done", OPERATOR)
     told = zoneband(data, "erase", "--list")
     assert told.returncode == 0 and "14 encounters of its own" in told.stdout, told.stderr
     again = zoneband(data, "erase", "--replay", str(data / "erasures" / NAME))

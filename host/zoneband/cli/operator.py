@@ -59,12 +59,14 @@ def ask(
 
     there = directory(data)
     named = {} if right is None else {"right": right}
+    body: dict[str, Any] = values.get("json") or {}
+    facts = {name: body[name] for name in ("kind", "serial") if name in body}
     method, path = endpoint.format(**named).split()
     try:
         with alone(there):
             try:
                 server = TracingServer(there, erasures=erasures(there.parent))
-                with server.audit.doing(TABLE[endpoint].event, OPERATOR, **named):
+                with server.audit.doing(TABLE[endpoint].event, OPERATOR, **named, **facts):
                     return here(server)
             except Unknown as error:
                 text = _("The server knows no such band.")
