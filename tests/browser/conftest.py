@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from town import NAME, PASSWORD, Town
 
@@ -51,7 +51,9 @@ class Site:
             "viewport": {"width": 1280, "height": 900},
         }
         made = self.browser.new_context(**(values | more))  # type: ignore[arg-type]
-        made.set_default_timeout(10_000)
+        # A busy computer takes its time; these are for what never comes.
+        made.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
         if logged_in:
             made.add_cookies(self._cookies)
         return made
