@@ -20,7 +20,7 @@ from zoneband.tracing.degrees import Span, Wearer
 from zoneband.tracing.engine import DUCKDB
 from zoneband.tracing.query import Pair, evidence
 
-BANDS, CASES, DAYS, MEETINGS = 2_000, 10, 3, 30_000
+BANDS, CASES, DAYS, MEETINGS, DEGREES = 2_000, 10, 3, 30_000, 3
 _FIRST_DAY = 20_740
 _DAY_S = 86_400
 _FROM_S, _TO_S = _FIRST_DAY * _DAY_S, (_FIRST_DAY + DAYS) * _DAY_S
@@ -75,7 +75,7 @@ def _ask(
         degrees.prepare(asked, rule, {})
         found: list[Any] = list(degrees.contacts(asked, rule, cases))
         found += degrees.chains(
-            asked, rule, cases, 3, lambda at: [Wearer(band, _TO_S) for band, _at_s in at]
+            asked, rule, cases, DEGREES, lambda at: [Wearer(band, _TO_S) for band, _at_s in at]
         )
         for rows in evidence(asked, [Pair(each.band, -1, _FROM_S, _TO_S) for each in cases]):
             found += rows

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zoneband.tracing import steps
 from zoneband.tracing.engine import COLUMNS, Fault, shown
 
 _ANSWERS_S = 20
@@ -24,8 +25,6 @@ _NOT_THERE = ("PATH_NOT_FOUND", "FILE_NOT_EXIST", "FileNotFoundException")
 _NOT_REACHED = ("StatusCode.UNAVAILABLE", "StatusCode.UNIMPLEMENTED", "RETRIES_EXCEEDED")
 _TYPES = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
 _SAID_CHARACTERS = 200
-# A name and its text, as the files of questions are laid out.
-_NAMED = re.compile(r"(?ms)^(?:WITH )?(\w+) AS \(\n(.*?)^\),?\n")
 _SETTINGS = {
     # A file that is missing or cut must not be an answer with fewer rows.
     "spark.sql.files.ignoreMissingFiles": "false",
@@ -82,14 +81,17 @@ class SparkSession:
             self._spark.sql(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of an answer."""
+        """The rows of an answer. Steps that several others read are made once: Spark would write
+        each out wherever it stands, so that contacts.sql read the encounters forty times and took
+        half a minute to plan."""
         with self._faults():
             made: list[str] = []
             try:
-                steps, rest = _steps(sql)
-                for name, text in steps:
-                    self._spark.sql(text).localCheckpoint().createOrReplaceTempView(name)
-                    made.append(name)
+                before, rest = steps.split(sql)
+                for step in before:
+                    found = self._spark.sql(step.sql).localCheckpoint()
+                    found.createOrReplaceTempView(step.name)
+                    made.append(step.name)
                 found = self._spark.sql(rest).toArrow()
             finally:
                 for name in reversed(made):
@@ -165,26 +167,6 @@ def session(url: str) -> Generator[SparkSession]:
 def _location(path: Path) -> str:
     # Not a URI: Hadoop takes the path as it is, but for what could stand for several.
     return "file://" + re.sub(r"([\\\[\]{}*?,])", r"\\\1", str(path.resolve()))
-
-
-def _steps(sql: str) -> tuple[list[tuple[str, str]], str]:
-    # What a question names more than once, to be made once, and the rest of the question. Spark
-    # would write each name out wherever it stands, and what that stands for in turn: of
-    # contacts.sql's twenty names hundreds of joins come, which take minutes to plan.
-    named = _NAMED.findall(sql)
-    steps: list[tuple[str, str]] = []
-    before: list[str] = []
-    for name, text in named:
-        if len(re.findall(rf"(?:FROM|JOIN) {name}\b", sql)) > 1:
-            head = "WITH " + ",\n".join(before) + "\n" if before else ""
-            steps.append((name, head + text))
-        else:
-            before.append(f"{name} AS (\n{text})")
-    if not steps:
-        return [], sql
-    last = _NAMED.sub("", sql)
-    head = "WITH " + ",\n".join(before) + "\n" if before else ""
-    return steps, head + last
 
 
 def _readable(path: Path) -> bool:
