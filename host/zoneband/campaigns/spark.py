@@ -73,10 +73,13 @@ def _ask(
             raise RuntimeError(f"segments that were just written cannot be read: {bad}")
         asked = session if where == DUCKDB else _Other(session, text)
         degrees.prepare(asked, rule, {})
-        found: list[Any] = list(degrees.contacts(asked, rule, cases))
-        found += degrees.chains(
-            asked, rule, cases, DEGREES, lambda at: [Wearer(band, _TO_S) for band, _at_s in at]
-        )
+        first = degrees.contacts(asked, rule, cases)
+
+        def wearers(at: Sequence[tuple[int, int]]) -> list[Wearer | None]:
+            return [Wearer(band, _TO_S) for band, _at_s in at]
+
+        found: list[Any] = list(first)
+        found += degrees.chains(asked, rule, cases, DEGREES, wearers, first)
         for rows in evidence(asked, [Pair(each.band, -1, _FROM_S, _TO_S) for each in cases]):
             found += rows
     return found
