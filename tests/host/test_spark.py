@@ -80,7 +80,8 @@ def test_every_question_is_answered_by_the_same_rows(url: str, tmp_path: Path) -
     assert texts == QUESTIONS.keys()
     rows = met(1, 2, 0, 30) + met(2, 3, 20, 20, -66) + met(1, 4, 1400, 30, -58)
     asked = 0
-    for seed, worn in ((1, []), (2, WORN)):
+    first, *others = sorted(RULES)
+    for seed, worn, names in ((1, [], others), (2, WORN, [first])):
         file = segment(tmp_path / str(seed), drawn(seed) + rows)
         with (
             engine.opened([file], store.damaged, worn) as (duck, _),
@@ -88,7 +89,7 @@ def test_every_question_is_answered_by_the_same_rows(url: str, tmp_path: Path) -
         ):
             assert not bad
             for name, ask in QUESTIONS.items():
-                for rule in RULES if name == "contacts.sql" and not worn else [DEFAULT]:
+                for rule in names if name == "contacts.sql" else names[:1]:
                     on_duck, on_spark = ask(duck, rule), ask(other, rule)
                     # Row by row, and number by number of the same kind.
                     assert list(map(repr, on_spark)) == list(map(repr, on_duck)), (name, rule)
