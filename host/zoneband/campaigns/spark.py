@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from zoneband.campaigns.tally import Tally
+from zoneband.errors import UserError
 from zoneband.server import store
-from zoneband.tracing import degrees, engine, local_spark, rules
+from zoneband.tracing import case_words, degrees, engine, local_spark, rules
 from zoneband.tracing.degrees import Span, Wearer
 from zoneband.tracing.engine import DUCKDB
 from zoneband.tracing.query import Pair, evidence
@@ -48,7 +49,11 @@ def run(
                 answers: list[list[Any]] = []
                 for key, where in (("duckdb", DUCKDB), ("spark", url)):
                     began = time.monotonic()
-                    answers.append(_ask(files, where, rule, cases, text))
+                    try:
+                        answers.append(_ask(files, where, rule, cases, text))
+                    except engine.Fault as error:
+                        said = case_words.refusal(error.code, error.values) or error.code
+                        raise UserError(said) from error
                     spent[key] += time.monotonic() - began
                 duck, other = (Counter(map(repr, answer)) for answer in answers)
                 lost, doubled = (duck - other).total(), (other - duck).total()
