@@ -99,7 +99,7 @@ def test_every_question_is_answered_by_the_same_rows(url: str, tmp_path: Path) -
 
 
 def test_a_city_is_traced_alike_to_the_third_degree(url: str, tmp_path: Path) -> None:
-    city = City(bands=150, days=2)
+    city = City(bands=100, days=2)
     files = [tmp_path / path for _day, path, _rows in city.write(tmp_path)[0]]
     cases = city.cases(3, 1)
     spans = [Span(number, *case) for number, case in enumerate(cases)]
