@@ -47,14 +47,14 @@ def need() -> None:
 def running(folder: Path, settings: Mapping[str, str] | None = None) -> Generator[str]:
     """The URL of a Spark Connect server over two local threads."""
     need()
-    # What runs for seconds over some hundred rows is not worth optimising: of a question's time
-    # nine tenths were compilers'. `zoneband campaign spark` leaves all this on.
+    # What runs for seconds over some hundred rows is not worth optimising: nearly all the time is
+    # compilers' and planners'. `zoneband campaign spark` leaves all this on.
     quick = {
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+        "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote",
         "spark.log.level": "WARN",
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.codegen.wholeStage": "false",
         "spark.sql.shuffle.partitions": "1",
     }
     with local_spark.spark(folder, settings=quick | dict(settings or {})) as url:
