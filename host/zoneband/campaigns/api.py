@@ -119,17 +119,16 @@ def trial(name: str, seed: str, seconds: float, plant: Plant | None = None) -> F
             if plant:
                 plant(site.app)
             judge = Judge(site, name)
-            until = time.monotonic() + seconds
             if name in api_site.BODIES:
-                _bodies(site, judge, name, until)
+                _bodies(site, judge, name, seconds)
             else:
-                _routes(site, judge, name, until)
+                _routes(site, judge, name, seconds)
             return judge.found
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _routes(site: ApiSite, judge: Judge, name: str, until: float) -> None:
+def _routes(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
@@ -139,6 +138,8 @@ def _routes(site: ApiSite, judge: Judge, name: str, until: float) -> None:
     schema = schemathesis.openapi.from_dict(app.openapi())
     operations: list[Any] = [found.ok() for found in _every(schema)]
     site.rng.shuffle(operations)
+    # From here on: on a slow computer what comes before takes seconds of its own.
+    until = time.monotonic() + seconds
 
     def ask(operation: Any) -> None:
         @seed(site.rng.randrange(1 << 32))
@@ -179,12 +180,13 @@ def _every(schema: Any) -> Iterator[Any]:
     yield from schema.get_all_operations()
 
 
-def _bodies(site: ApiSite, judge: Judge, name: str, until: float) -> None:
+def _bodies(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     from zoneband.campaigns import api_bodies
 
     kind, bodies = api_bodies.of(name, site)
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
 
         @seed(site.rng.randrange(1 << 32))
