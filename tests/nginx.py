@@ -10,8 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+import debian
 from support import ROOT
 
 RECIPE = ROOT / "host" / "zoneband" / "proxy" / "nginx.conf"
@@ -32,19 +31,8 @@ http {{
 
 
 def program() -> str:
-    """Debian's nginx, installed when this may be done; without it tests are skipped."""
-    path = os.environ["PATH"] + ":/usr/sbin"
-    if found := shutil.which("nginx", path=path):
-        return found
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        pytest.skip("nginx is missing and cannot be installed here: apt-get install nginx")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "nginx-light"]):
-        done = subprocess.run([apt, *words], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"apt-get {words[0]} failed, so no nginx: {done.stderr[-300:]}")
-    return shutil.which("nginx", path=path) or ""
+    """Debian's nginx."""
+    return debian.program("nginx-light", "nginx", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 def recipe(where: Path, port: int, behind: int) -> str:

@@ -9,33 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pytest
+
+import debian
 
 GUARDED, PASSWORD = "guarded", "right horse battery"
 
 
 def _programs() -> Path:
-    """Where Debian's PostgreSQL is, installed when this may be done; without it tests are
-    skipped."""
+    """Where Debian's PostgreSQL is."""
 
     def found() -> Path | None:
         every = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         on_path = shutil.which("initdb")
         return every[-1].parent if every else Path(on_path).parent if on_path else None
 
-    if there := found():
-        return there
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        pytest.skip(
-            "PostgreSQL is missing and cannot be installed here: apt-get install postgresql"
-        )
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-        done = subprocess.run([apt, *words], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"apt-get {words[0]} failed, so no PostgreSQL: {done.stderr[-300:]}")
-    return found() or Path()
+    return debian.installed("postgresql", found)
 
 
 class Postgres:

@@ -1,9 +1,6 @@
 """A real browser before the tracers' pages of a small town."""
 
-import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Generator
@@ -13,23 +10,13 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import debian
 from town import NAME, PASSWORD, Town
 
 
 def _chromium() -> str:
-    """Debian's Chromium, installed when this may be done; without it these tests are skipped."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        pytest.skip("Chromium is missing and cannot be installed here: apt-get install chromium")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-        done = subprocess.run([apt, *words], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"apt-get {words[0]} failed, so there is no Chromium: {done.stderr[-300:]}")
-    return shutil.which("chromium") or ""
+    """Debian's Chromium."""
+    return debian.program("chromium", "chromium", "chromium-browser", "google-chrome")
 
 
 class Site:

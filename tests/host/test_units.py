@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import httpx2
 import pytest
 
 import clocked
+import debian
 from bandbook import DAY, NOON, A, B, BandBook, key
 from stationed import known, settings
 from support import ROOT
@@ -26,18 +26,8 @@ WORST = 2.0  # `systemd-analyze security`: 0 is closed, 10 open; "OK" ends at 4.
 
 @pytest.fixture(scope="module")
 def analyze() -> str:
-    """systemd's own checker, installed when this may be done; without it tests are skipped."""
-    if found := shutil.which("systemd-analyze"):
-        return found
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        pytest.skip("systemd is missing and cannot be installed here: apt-get install systemd")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "systemd"]):
-        done = subprocess.run([apt, *words], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"apt-get {words[0]} failed, so no systemd: {done.stderr[-300:]}")
-    return shutil.which("systemd-analyze") or ""
+    """systemd's own checker."""
+    return debian.program("systemd", "systemd-analyze")
 
 
 def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
