@@ -44,14 +44,23 @@ class Found:
 
 
 class Judge:
-    """Sends requests and keeps what must not be."""
+    """Sends requests for some seconds, and keeps what must not be."""
 
-    def __init__(self, site: ApiSite, name: str) -> None:
+    def __init__(self, site: ApiSite, name: str, seconds: float) -> None:
         self._site = site
+        self._seconds = seconds
+        self._until: float | None = None
         self.found = Found(name, statuses={})
+
+    def over(self) -> bool:
+        """Whether the time is over. It begins with the first request: on a slow computer what comes
+        before takes seconds of its own, such as hypothesis' tables of characters when new."""
+        return self._until is not None and time.monotonic() > self._until
 
     def send(self, request: Any, about: str) -> int:
         """The status of an answer; 500 for none."""
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
         began = time.process_time()
         try:
             answer = self._site.http.send(request, follow_redirects=False)
@@ -118,17 +127,17 @@ def trial(name: str, seed: str, seconds: float, plant: Plant | None = None) -> F
             site = ApiSite(Path(folder), random.Random(f"zoneband api {seed} {name}"))
             if plant:
                 plant(site.app)
-            judge = Judge(site, name)
+            judge = Judge(site, name, seconds)
             if name in api_site.BODIES:
-                _bodies(site, judge, name, seconds)
+                _bodies(site, judge, name)
             else:
-                _routes(site, judge, name, seconds)
+                _routes(site, judge, name)
             return judge.found
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _routes(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
+def _routes(site: ApiSite, judge: Judge, name: str) -> None:
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
@@ -138,8 +147,6 @@ def _routes(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
     schema = schemathesis.openapi.from_dict(app.openapi())
     operations: list[Any] = [found.ok() for found in _every(schema)]
     site.rng.shuffle(operations)
-    # From here on: on a slow computer what comes before takes seconds of its own.
-    until = time.monotonic() + seconds
 
     def ask(operation: Any) -> None:
         @seed(site.rng.randrange(1 << 32))
@@ -152,7 +159,7 @@ def _routes(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
         )
         @given(case=operation.as_strategy(), known=st.integers(0, 3))
         def one(case: Any, known: int) -> None:
-            if time.monotonic() > until:
+            if judge.over():
                 return
             if known:
                 site.make_known(case, name)
@@ -171,7 +178,7 @@ def _routes(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
     turn = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        while time.monotonic() < until:
+        while not judge.over():
             ask(operations[turn % len(operations)])
             turn += 1
 
@@ -180,14 +187,13 @@ def _every(schema: Any) -> Iterator[Any]:
     yield from schema.get_all_operations()
 
 
-def _bodies(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
+def _bodies(site: ApiSite, judge: Judge, name: str) -> None:
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     from zoneband.campaigns import api_bodies
 
     kind, bodies = api_bodies.of(name, site)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while not judge.over():
 
         @seed(site.rng.randrange(1 << 32))
         @settings(
@@ -199,7 +205,7 @@ def _bodies(site: ApiSite, judge: Judge, name: str, seconds: float) -> None:
         )
         @given(body=bodies)
         def one(body: bytes) -> None:
-            if time.monotonic() > until:
+            if judge.over():
                 return
             judge.send(site.upload(kind, body), f"{kind} {body.hex():.400}")
 
