@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from zoneband.server import store
 from zoneband.tracing import degrees, engine, rules
 from zoneband.tracing.degrees import Exposed, Span, Wearer
+from zoneband.tracing.duck import DuckSession
 from zoneband.tracing.engine import NOBODY, Wearing
 from zoneband.tracing.exposure import judge
 from zoneband.tracing.query import Pair, evidence
@@ -64,11 +64,11 @@ rule_sets = st.builds(
 ) | st.sampled_from(sorted(RULES.values(), key=lambda rule: rule.name))
 
 
-def on_sqlite(db: duckdb.DuckDBPyConnection) -> list[Exposed]:
+def on_sqlite(db: DuckSession) -> list[Exposed]:
     """The same text over the same tables in another engine."""
     other = sqlite3.connect(":memory:")
     for name in ("encounters", "cases", "offsets", "steps", "spread", "rule", "signs", "known"):
-        found = db.execute(f"SELECT * FROM {name}")
+        found = db.db.execute(f"SELECT * FROM {name}")
         columns = [each[0] for each in found.description or ()]
         other.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
         marks = ", ".join("?" * len(columns))
@@ -97,6 +97,7 @@ def test_the_query_counts_as_the_rule_does(
             assert not bad
             degrees.prepare(db, rule, offsets)
             found = degrees.contacts(db, rule, spans)
+            assert isinstance(db, DuckSession)
             again = on_sqlite(db)
             called = degrees.contacts(db, rule, spans, called_only=True)
             pairs = [

@@ -192,3 +192,10 @@ _add(
     200,
     lambda: _flashings,
 )
+_add(
+    "spark",
+    _("Every question on DuckDB and on a Spark of two workers, row by row."),
+    _("How many towns."),
+    20,
+    _trial("spark"),
+)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import FastAPI
 
 from zoneband import authority
-from zoneband.cli import operator, passphrases
+from zoneband.cli import engines, operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -87,12 +87,20 @@ def command(
             help=_("Log in JSON, as where stderr is no terminal; or in text."),
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help=_("What answers traces: duckdb, or Apache Spark as sc://HOST:PORT."),
+        ),
+    ] = "duckdb",
 ) -> None:
     """Run the tracing server until Ctrl-C."""
     if tls_dir is None and host not in _LOOPBACK:
         raise UserError(
             _("Plain HTTP only on this computer itself: give --tls-dir."), ExitCode.USAGE
         )
+    engines.checked(engine)
     tls = Tls(tls_dir) if tls_dir else None
     limits = Limits(
         station_per_s=station_rate,
@@ -108,7 +116,7 @@ def command(
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
         with alone_on_ledger(where / "server"):
             private = _unlock(where, passphrase_file)
-            application = _application(where, private, limits, two_persons, token)
+            application = _application(where, private, limits, two_persons, token, engine)
             _look_at_audit(where / "server")
             _greet(running.url_of("https" if tls else "http", host, port), bool(private))
             with Upkeep(application.state.server).running():
@@ -121,6 +129,7 @@ def _application(
     limits: Limits,
     two_persons: bool,
     metrics_token: str | None,
+    engine: str,
 ) -> FastAPI:
     directory = where / "server"
     with telling(directory):
@@ -132,6 +141,7 @@ def _application(
             two_persons=two_persons,
             erasures=operator.erasures(where),
             metrics_token=metrics_token,
+            engine=engine,
         )
         for line in wholeness.settle(application.state.server, directory):
             print(line, flush=True)

@@ -51,6 +51,13 @@ def command(
     degrees: Annotated[
         int, typer.Option(min=1, max=3, metavar="N", help=_("1: F1 alone; up to 3: F1, F2, F3."))
     ] = 1,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help=_("What answers: duckdb, or the Spark that the server was started with."),
+        ),
+    ] = None,
     as_csv: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +81,8 @@ def command(
     params: dict[str, str | int] = {"degrees": degrees}
     if rules is not None:
         params["rules"] = rules
+    if engine is not None:
+        params["engine"] = engine
     tracer = Tracer(data_dir(data), server, token)
     serial = None if band is None else serials.read(band)
     if begin is not None and end is not None:

@@ -4,7 +4,6 @@ the evidence of these too."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import duckdb
 from sqlalchemy import Connection
 
 from zoneband.server.cover import Cover
@@ -12,6 +11,7 @@ from zoneband.server.people import HAND_OVER_S, People
 from zoneband.tracing import degrees
 from zoneband.tracing.contacts import contacts, order
 from zoneband.tracing.degrees import Exposed, Span, Wearer
+from zoneband.tracing.engine import Session
 from zoneband.tracing.query import Evidence, Pair, evidence
 from zoneband.tracing.rules import RuleSet
 
@@ -22,14 +22,14 @@ class Answer:
     def __init__(
         self,
         db: Connection,
-        duck: duckdb.DuckDBPyConnection,
+        engine: Session,
         rule: RuleSet,
         offsets: Mapping[int, int],
         case: Span,
     ) -> None:
-        """duck: with the view `encounters`; offsets: dB by band id; case: the case's usual band
+        """engine: with the view `encounters`; offsets: dB by band id; case: the case's usual band
         and span."""
-        self._duck = duck
+        self._engine = engine
         self._rule = rule
         self._offsets = offsets
         self._case = case
@@ -39,7 +39,7 @@ class Answer:
     def first(self) -> list[dict[str, Any]]:
         """F1: everybody who was ever heard, in order."""
         case = self._case
-        rows = evidence(self._duck, [Pair(case.band, -1, case.from_s, case.to_s)])[0]
+        rows = evidence(self._engine, [Pair(case.band, -1, case.from_s, case.to_s)])[0]
         found = self._contacts(rows, case.band, case.from_s, case.to_s)
         serial = self.people.serial[case.band]
         return [{**contact, "degree": 1, "path": [serial, contact["serial"]]} for contact in found]
@@ -55,9 +55,9 @@ class Answer:
         paths: dict[tuple[int, int], list[str]] = {
             (ids[c["serial"]], c["holder"]): list(c["path"]) for c in called
         }
-        degrees.prepare(self._duck, self._rule, self._offsets)
+        degrees.prepare(self._engine, self._rule, self._offsets)
         links = degrees.chains(
-            self._duck,
+            self._engine,
             self._rule,
             [case],
             most,
@@ -67,7 +67,7 @@ class Answer:
         links = [link for link in links if link.degree > 1]
         pairs = [Pair(link.via, link.band, link.from_s, link.to_s) for link in links]
         found: list[dict[str, Any]] = []
-        for link, rows in zip(links, evidence(self._duck, pairs), strict=True):
+        for link, rows in zip(links, evidence(self._engine, pairs), strict=True):
             via = link.via, self.people.holder(link.via, link.from_s)
             who = link.band, self.people.holder(link.band, link.exposed_s)
             for contact in self._contacts(rows, link.via, link.from_s, link.to_s):

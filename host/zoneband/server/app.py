@@ -35,6 +35,7 @@ from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing_server import TracingServer, Unknown
 from zoneband.server.watch import Watch
+from zoneband.tracing.engine import DUCKDB
 
 _NEWCOMER_BYTES = 4096
 _WRONG_CODES = {
@@ -64,14 +65,15 @@ def make_app(
     two_persons: bool = False,
     erasures: Path | None = None,
     metrics_token: str | None = None,
+    engine: str = DUCKDB,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
     limits: of what stations may ask; two_persons: a case is traced only when another account has
     confirmed it; erasures: as in TracingServer; metrics_token: opens /metrics, None: nothing
-    does."""
+    does; engine: what traces ask (zoneband.tracing.engine.checked)."""
     numbers = [key.number for key in public_keys]
-    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures)
+    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures, engine=engine)
     server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)

@@ -23,6 +23,7 @@ Degrees = Annotated[int, Query(ge=1, le=3)]
 Begin = Annotated[str, Query(alias="from")]
 End = Annotated[str, Query(alias="to")]
 Who = Annotated[Asker, Depends(asker)]
+Engine = Annotated[str | None, Query(max_length=500)]
 
 
 class CaseBody(BaseModel):
@@ -130,22 +131,32 @@ def add_routes(app: FastAPI, server: TracingServer) -> None:
         return server.cases.withdraw(number, body.reason)
 
     @app.get("/v1/cases/{number}/contacts", dependencies=for_accounts)
-    def contacts(number: Number, rules: str = DEFAULT, degrees: Degrees = 1) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    def contacts(  # pyright: ignore[reportUnusedFunction]
+        number: Number, rules: str = DEFAULT, degrees: Degrees = 1, engine: Engine = None
+    ) -> dict[str, Any]:
         """Whom a case met in its infectious window, by a rule set: F1, and with degrees=2 or 3 also
         whom they met since. Whom to call comes first. A withdrawn case has no contacts, and a note
-        that says so."""
-        return case_traces.contacts(server, number, rules, degrees)
+        that says so. engine: "duckdb" or the one that the server was started with, which is used
+        unless given."""
+        return case_traces.contacts(server, number, rules, degrees, engine)
 
     @app.get("/v1/traces/{serial}")
     def trace(  # pyright: ignore[reportUnusedFunction]
-        serial: str, begin: Begin, end: End, who: Who, rules: str = DEFAULT, degrees: Degrees = 1
+        serial: str,
+        begin: Begin,
+        end: End,
+        who: Who,
+        rules: str = DEFAULT,
+        degrees: Degrees = 1,
+        engine: Engine = None,
     ) -> dict[str, Any]:
         """Every contact of a band from one moment to another by a rule set, whom to call first,
         with its windows of 5 minutes and the records of either side; with degrees=2 or 3 also whom
         those met. Days are Vietnam's, both included; ISO times need an offset. Times in the answer
-        are UTC seconds. 409 for an account when no wearer of the band is a case."""
+        are UTC seconds. 409 for an account when no wearer of the band is a case. engine: as for a
+        case's contacts."""
         server.cases.check_band(serial, who.account)
-        return server.tracing.trace(serial, *span(begin, end), rules, degrees)
+        return server.tracing.trace(serial, *span(begin, end), rules, degrees, asked=engine)
 
     @app.get("/v1/venues/{serial}/visits", dependencies=for_accounts)
     def visits(  # pyright: ignore[reportUnusedFunction]

@@ -14,11 +14,15 @@ _OF_THE_SPAN = ("choose_holder", "long_ago")
 
 
 def contacts(
-    server: TracingServer, number: int, rules: str = DEFAULT, degrees: int = 1
+    server: TracingServer,
+    number: int,
+    rules: str = DEFAULT,
+    degrees: int = 1,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The contacts of a case in its infectious window, as zoneband.server.tracing answers, with
-    its "number". Degrees beyond the first are followed until today. A withdrawn case has none, and
-    says so. Raises NoCase and Refused."""
+    its "number". engine: the server's own unless given. Degrees beyond the first are followed until
+    today. A withdrawn case has none, and says so. Raises NoCase and Refused."""
     rule = server.tracing.rule(rules)
     case = server.cases.get(number)
     server.cases.check_confirmed(case)
@@ -45,7 +49,7 @@ def contacts(
     if worn:
         until_s = max(to_s, server.cases.tonight_s())
         answer = server.tracing.trace(
-            case["serial"], from_s, to_s, rules, degrees, until_s=until_s, worn=worn
+            case["serial"], from_s, to_s, rules, degrees, until_s=until_s, worn=worn, asked=engine
         )
     return answer | {"number": number, "notes": notes + answer["notes"]}
 

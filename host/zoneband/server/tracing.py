@@ -1,7 +1,7 @@
 """What the tracing server answers to tracers: whom a case met, whom these met, who was where."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,11 @@ class Tracing:
         lock: AbstractContextManager[Any],
         utc: Callable[[], float],
         readers: Readers,
+        default_engine: str = engine.DUCKDB,
     ) -> None:
         """encounters: the segments' directory; rule_sets: by name; lock: by which writes take
-        turns; utc: Unix seconds now; readers: who keeps files from being removed."""
+        turns; utc: Unix seconds now; readers: who keeps files from being removed; default_engine:
+        as engine.checked takes it."""
         self._engine = database
         self._encounters = encounters
         self._work = ingest
@@ -65,6 +67,7 @@ class Tracing:
         self._lock = lock
         self._utc = utc
         self._readers = readers
+        self._default = default_engine
 
     def rule(self, name: str) -> RuleSet:
         """A rule set by its name. Raises Refused."""
@@ -82,14 +85,16 @@ class Tracing:
         degrees: int = 1,
         until_s: int | None = None,
         worn: Sequence[Worn] | None = None,
+        asked: str | None = None,
     ) -> dict[str, Any]:
         """Every contact of a band's wearer in [from_s, to_s) with its evidence; up to some degree
         (1 to 3), also whom these met: of degree 2 and 3 those who must be called, exposed to the
         band before theirs in "path".
 
         until_s: to when contacts of contacts are looked for, to_s unless given; worn: which bands
-        the wearer had on, that band all the time unless given. "notes" tell what the answer lacks,
-        as zoneband.tracing.words puts into words. Raises Unknown and Refused."""
+        the wearer had on, that band all the time unless given; asked: the engine, the server's own
+        unless given. "notes" tell what the answer lacks, as zoneband.tracing.words puts into words.
+        Raises Unknown and Refused."""
         rule = self.rule(rules)
         if not 1 <= degrees <= DEGREES:
             raise ValueError("degrees are 1 to 3")
@@ -99,8 +104,8 @@ class Tracing:
             bands = self._bands(db, serial, from_s, end_s, worn)
             case = Span(0, bands.ids[serial], from_s, to_s)
             files = self._files(db, from_s, end_s)
-            with engine.opened(files, store.damaged, bands.wearings) as (duck, bad):
-                answer = Answer(db, duck, rule, bands.offsets, case)
+            with self._opened(files, bands.wearings, asked) as (session, bad):
+                answer = Answer(db, session, rule, bands.offsets, case)
                 found = answer.first()
                 if degrees > 1:
                     found += answer.further(found, degrees, end_s)
@@ -138,11 +143,9 @@ class Tracing:
             people = People(db, {place})
             if people.role[place] != "venue":
                 raise Refused("not_venue", wrong=True, serial=venue)
-            with engine.opened(self._files(db, from_s, to_s), store.damaged, bands.wearings) as (
-                duck,
-                bad,
-            ):
-                rows = evidence(duck, [Pair(place, -1, from_s, to_s)])[0]
+            files = self._files(db, from_s, to_s)
+            with self._opened(files, bands.wearings) as (session, bad):
+                rows = evidence(session, [Pair(place, -1, from_s, to_s)])[0]
             there = {row.contact if row.observer == place else row.observer for row in rows}
             people.learn(there)
             with_case = bands.ids[case] if case else None
@@ -164,6 +167,21 @@ class Tracing:
         }
 
     # --- parts ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(
+        self, files: Sequence[Path], worn: Sequence[Wearing], asked: str | None = None
+    ) -> Generator[tuple[engine.Session, list[engine.Bad]]]:
+        # Where a tracer may send the server to ask is not for the tracer to choose.
+        own = engine.shown(self._default)
+        name = self._default if asked in (None, own) else asked
+        if name not in (self._default, engine.DUCKDB):
+            raise Refused("engine_other", wrong=True, engine=engine.shown(name), own=own)
+        try:
+            with engine.opened(files, store.damaged, worn, name) as opened:
+                yield opened
+        except engine.Fault as error:
+            raise Refused(error.code, wrong=error.wrong, **error.values) from error
 
     def _resolve(self, serial: str, from_s: int, to_s: int) -> None:
         # IDs that were nobody's are held against the chains that have come since.

@@ -52,6 +52,7 @@ from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
 from zoneband.tracing import rules
+from zoneband.tracing.engine import DUCKDB
 from zoneband.wire import log, receipt
 
 _SWEEP_S = 600.0
@@ -87,10 +88,12 @@ class TracingServer:
         utc: Callable[[], float] = time.time,
         numbers: Collection[int] = (),
         erasures: Path | None = None,
+        engine: str = DUCKDB,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
         in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
-        is not in the backups of this directory; what is in it is erased again now."""
+        is not in the backups of this directory; what is in it is erased again now. engine: what
+        traces ask (zoneband.tracing.engine.checked)."""
         self._numbers = numbers
         self._engine = ledger.open_ledger(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
@@ -123,6 +126,7 @@ class TracingServer:
             self._lock,
             utc,
             readers,
+            engine,
         )
         self.retention = Retention(
             self._engine,

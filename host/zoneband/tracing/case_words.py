@@ -171,6 +171,26 @@ _REFUSALS: dict[str, Callable[[Values], str]] = {
     "erase_not_worn": lambda v: _("The wearer of {serial} had no band on in these days.").format(
         serial=v["serial"]
     ),
+    "engine_url": lambda v: _("{engine} is no engine: give duckdb, or sc://HOST:PORT.").format(
+        engine=v["engine"]
+    ),
+    "engine_other": lambda v: _(
+        "This server asks {own}, not {engine}: start it by zoneband serve --engine {engine}."
+    ).format(engine=v["engine"], own=v["own"]),
+    "engine_missing": lambda v: _(
+        "{engine} needs PySpark, which the server lacks: .venv/bin/python -m pip install -r "
+        "requirements/spark.txt"
+    ).format(engine=v["engine"]),
+    "engine_silent": lambda v: _(
+        "No Spark Connect server answers at {engine}: start it, or check host and port."
+    ).format(engine=v["engine"]),
+    "engine_path": lambda v: _(
+        "Spark at {engine} does not see {folder}: every machine of it needs the server's "
+        "encounters at the same path."
+    ).format(engine=v["engine"], folder=v["folder"]),
+    "engine_failed": lambda v: _("Spark at {engine} gave up: {said}").format(
+        engine=v["engine"], said=v["said"]
+    ),
     "no_rules": lambda v: _("There is no rule set {name}. Rule sets are: {names}").format(
         name=v["name"], names=", ".join(v["names"])
     ),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
+import numpy as np
+import pyarrow as pa
 
-from zoneband.tracing.engine import table
+from zoneband.tracing.engine import Session, table
 from zoneband.tracing.rules import RuleSet
 
 _SQL = (Path(__file__).parent / "contacts.sql").read_text(encoding="utf-8")
@@ -81,7 +82,7 @@ Wearers = Callable[[Sequence[tuple[int, int]]], Sequence[Wearer | None]]
 """For (band id, UTC seconds) the wearers; None for what is not followed, such as a place."""
 
 
-def prepare(db: duckdb.DuckDBPyConnection, rule: RuleSet, offsets: Mapping[int, int]) -> None:
+def prepare(db: Session, rule: RuleSet, offsets: Mapping[int, int]) -> None:
     """Make the tables of a rule set and of the boards' offsets (dB, by band id)."""
     near_db = -_FARTHEST_DB
     steps: list[tuple[float, float, int, int]] = []
@@ -93,15 +94,12 @@ def prepare(db: duckdb.DuckDBPyConnection, rule: RuleSet, offsets: Mapping[int, 
     table(db, "signs", ("sign",), [(1,), (-1,)])
     size = rule.window_s
     most = (_LONGEST_S + rule.bridge_s) // size + 1
-    db.execute(
-        "CREATE OR REPLACE TABLE spread AS SELECT n * $size AS span_s, m * $size AS add_s "
-        "FROM range($most + 1) AS a(n) JOIN range($most + 1) AS b(m) ON m <= n",
-        {"size": size, "most": most},
-    )
+    span, add = np.tril_indices(most + 1)
+    db.put("spread", pa.table({"span_s": span * size, "add_s": add * size}))
 
 
 def contacts(
-    db: duckdb.DuckDBPyConnection,
+    db: Session,
     rule: RuleSet,
     spans: Sequence[Span],
     called_only: bool = False,
@@ -127,11 +125,11 @@ def contacts(
         "heaviest": rule.weight(rule.steps[0][0]),
     }
     table(db, "rule", list(values), [list(values.values())])
-    return [Exposed(*row) for row in db.execute(_SQL).fetchall()]
+    return [Exposed(*row) for row in db.rows(_SQL)]
 
 
 def chains(
-    db: duckdb.DuckDBPyConnection,
+    db: Session,
     rule: RuleSet,
     cases: Sequence[Span],
     degrees: int,

@@ -1,21 +1,25 @@
-"""DuckDB in-process over the encounters' Parquet files: the view that every query reads, and the
-small tables beside it.
+"""The engine that every question is asked of, over the encounters' Parquet files: DuckDB in this
+process, or Apache Spark over Spark Connect. Both run the same text (contacts.sql, evidence.sql)
+over the same view and the same small tables beside it; values are bound only by these tables.
 
-A missing or damaged file costs its own rows only, and is named.
+A missing or damaged file costs its own rows only, and is named. An engine that cannot answer is a
+Fault: no other one answers in its place.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
-import duckdb
 import pyarrow as pa
 
-_COLUMNS = (
-    "start_s", "duration_s", "sightings", "rssi_mean", "rssi_max", "due_s", "clock", "log_id",
-    "sector", "slot", "boot_id", "run_s", "shares",
+DUCKDB = "duckdb"
+COLUMNS = (
+    "observer", "contact", "start_s", "duration_s", "sightings", "rssi_mean", "rssi_max", "due_s",
+    "clock", "log_id", "sector", "slot", "boot_id", "run_s", "shares",
 )  # fmt: skip
+"""What the questions read of a segment, all BIGINT; what older segments lack is NULL."""
 Number = int | float | None
 NOBODY = -2
 
@@ -37,14 +41,48 @@ class Bad(NamedTuple):
     missing: bool
 
 
+class Fault(Exception):
+    """The engine cannot answer. code: why, as zoneband.tracing.case_words puts into words; values:
+    what is filled in there. wrong: what was given names no engine."""
+
+    def __init__(self, code: str, *, wrong: bool = False, **values: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.wrong = wrong
+        self.values = values
+
+
+class Session(Protocol):
+    """One connection to an engine. What goes wrong in Spark is a Fault."""
+
+    def segments(self, files: Sequence[Path]) -> set[Path]:
+        """Make the view `segments` of COLUMNS over these files; those that cannot be read are left
+        out and returned."""
+        ...
+
+    def put(self, name: str, made: pa.Table) -> None:
+        """Make or replace a small table."""
+        ...
+
+    def run(self, sql: str) -> None:
+        """Run a statement that answers nothing."""
+        ...
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows that a question is answered by, in its order."""
+        ...
+
+
 @contextmanager
 def opened(
     files: Sequence[Path],
     damaged: Callable[[Iterable[Path]], set[Path]] = lambda _paths: set(),
     wearings: Sequence[Wearing] = (),
-) -> Generator[tuple[duckdb.DuckDBPyConnection, list[Bad]]]:
-    """A connection with the view `encounters` over the files that are there and readable, and those
-    that are not. damaged: which files are not as they were written.
+    engine: str = DUCKDB,
+) -> Generator[tuple[Session, list[Bad]]]:
+    """A session with the view `encounters` over the files that are there and readable, and those
+    that are not. damaged: which files are not as they were written; engine: as `checked` takes it.
+    Raises Fault.
 
     Whose a band was is settled in the view: observer and contact are the band ids of the wearers'
     usual bands, observer_band and contact_band the bands themselves."""
@@ -53,23 +91,40 @@ def opened(
     there = [path for path in files if path not in missing]
     spoilt = damaged(there)
     bad += [Bad(path, False) for path in there if path in spoilt]
-    good = [path for path in there if path not in spoilt]
-    with duckdb.connect(":memory:") as db:
-        db.execute("SET enable_progress_bar = false")  # it would be on the output of whoever asks
-        try:
-            _view(db, good, wearings)
-        except duckdb.Error:
-            readable = [path for path in good if _readable(db, path)]
-            bad += [Bad(path, False) for path in good if path not in readable]
-            _view(db, readable, wearings)
-        yield db, bad
+    with _session(checked(engine)) as session:
+        unreadable = session.segments([path for path in there if path not in spoilt])
+        bad += [Bad(path, False) for path in there if path in unreadable]
+        if wearings:
+            table(session, "wearings", Wearing._fields, wearings)
+        session.run(f"CREATE TEMPORARY VIEW encounters AS {_encounters(bool(wearings))}")
+        yield session, bad
+
+
+def checked(engine: str) -> str:
+    """The engine as it was given: "duckdb", or a Spark Connect URL (sc://HOST:PORT, and what Spark
+    lets follow it). Raises Fault where it is neither."""
+    if engine == DUCKDB:
+        return engine
+    try:
+        url = urlsplit(engine)
+        good = url.scheme == "sc" and bool(url.hostname) and url.path in ("", "/")
+        # Spark's own options follow a semicolon after the path, which urlsplit leaves in it.
+        good = good or (url.scheme == "sc" and bool(url.hostname) and url.path.startswith("/;"))
+        good = good and (url.port is None or url.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise Fault("engine_url", wrong=True, engine=shown(engine))
+    return engine
+
+
+def shown(engine: str) -> str:
+    """The engine as people may see it: without what follows a semicolon, such as a token."""
+    return engine.partition("/;")[0].partition(";")[0]
 
 
 def table(
-    db: duckdb.DuckDBPyConnection,
-    name: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Number]],
+    session: Session, name: str, columns: Sequence[str], rows: Iterable[Sequence[Number]]
 ) -> None:
     """Make or replace a small table; a column that holds a float is DOUBLE, any other BIGINT."""
     every = list(rows)
@@ -78,31 +133,24 @@ def table(
         values = [row[at] for row in every]
         real = any(isinstance(value, float) for value in values)
         arrays.append(pa.array(values, pa.float64() if real else pa.int64()))
-    made = pa.Table.from_arrays(arrays, names=list(columns))
-    db.register("made", made)
-    db.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM made")
-    db.unregister("made")
+    session.put(name, pa.Table.from_arrays(arrays, names=list(columns)))
 
 
-def _view(db: duckdb.DuckDBPyConnection, files: list[Path], wearings: Sequence[Wearing]) -> None:
-    # What older segments lack is read as NULL.
-    if not files:
-        names = ("observer", "contact", *_COLUMNS)
-        empty = ", ".join(f"CAST(NULL AS BIGINT) AS {name}" for name in names)
-        db.execute(f"CREATE VIEW segments AS SELECT {empty} WHERE 1 = 0")
-        have = set(names)
-    else:
-        found = db.read_parquet([str(path) for path in files], union_by_name=True)  # pyright: ignore[reportArgumentType]
-        found.create_view("segments")
-        have = set(found.columns)
-    rest = ", ".join(
-        f"e.{name}" if name in have else f"CAST(NULL AS BIGINT) AS {name}" for name in _COLUMNS
-    )
-    if not wearings:
+def _session(engine: str) -> AbstractContextManager[Session]:
+    if engine == DUCKDB:
+        from zoneband.tracing import duck
+
+        return duck.session()
+    from zoneband.tracing import spark
+
+    return spark.session(engine)
+
+
+def _encounters(worn: bool) -> str:
+    rest = ", ".join(f"e.{name}" for name in COLUMNS[2:])
+    if not worn:
         who = "e.observer, e.contact, e.observer AS observer_band, e.contact AS contact_band"
-        db.execute(f"CREATE VIEW encounters AS SELECT {who}, {rest} FROM segments e")
-        return
-    table(db, "wearings", Wearing._fields, wearings)
+        return f"SELECT {who}, {rest} FROM segments e"
     who = (
         "COALESCE(o.wearer, e.observer) AS observer, COALESCE(c.wearer, e.contact) AS contact, "
         "e.observer AS observer_band, e.contact AS contact_band"
@@ -112,14 +160,4 @@ def _view(db: duckdb.DuckDBPyConnection, files: list[Path], wearings: Sequence[W
         f"AND e.start_s >= {name}.from_s AND e.start_s < {name}.to_s"
         for name, column in (("o", "observer"), ("c", "contact"))
     )
-    db.execute(f"CREATE VIEW encounters AS SELECT {who}, {rest} FROM segments e {joins}")
-
-
-def _readable(db: duckdb.DuckDBPyConnection, path: Path) -> bool:
-    # Whether every row of a file can be read.
-    sums = ", ".join(f"sum({name})" for name in ("observer", "contact", *_COLUMNS[:-1]))
-    try:
-        db.read_parquet(str(path)).aggregate(sums).fetchall()
-    except duckdb.Error:
-        return False
-    return True
+    return f"SELECT {who}, {rest} FROM segments e {joins}"

@@ -1,13 +1,11 @@
-"""Runs evidence.sql over a list of Parquet files in DuckDB."""
+"""Runs evidence.sql over a list of Parquet files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
-
-from zoneband.tracing.engine import table
+from zoneband.tracing.engine import Session, table
 
 _SQL = (Path(__file__).parent / "evidence.sql").read_text(encoding="utf-8")
 
@@ -51,13 +49,13 @@ class Pair(NamedTuple):
     to_s: int
 
 
-def evidence(db: duckdb.DuckDBPyConnection, pairs: Sequence[Pair]) -> list[list[Evidence]]:
+def evidence(db: Session, pairs: Sequence[Pair]) -> list[list[Evidence]]:
     """The records of each pair; the view `encounters` must be there."""
     found: list[list[Evidence]] = [[] for _ in pairs]
     if not pairs:
         return found
     rows = ((number, *pair) for number, pair in enumerate(pairs))
     table(db, "pairs", ("number", "band", "other", "from_s", "to_s"), rows)
-    for number, *values in db.execute(_SQL).fetchall():
+    for number, *values in db.rows(_SQL):
         found[number].append(Evidence(*values))
     return found
