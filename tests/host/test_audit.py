@@ -412,6 +412,23 @@ def test_a_log_is_exported_with_its_head(office: Office, run: Run, tmp_path: Pat
     assert "server's computer" in run("audit", "list")[1]
 
 
+def test_who_looked_at_a_case_is_asked_for(office: Office, run: Run) -> None:
+    one, other = (office.declare(who, onset="2026-11-03")["number"] for who in (A, B))
+    office.contacts(one)
+
+    def events(*words: str) -> list[str]:
+        code, out, _ = run("audit", "list", "--json", *words)
+        assert code == (0 if json.loads(out) else 3)
+        return [line["event"] for line in json.loads(out)]
+
+    every = events()
+    assert events("--case", str(one)) == ["declare", "done", "contacts"]
+    assert events("--case", str(other)) == ["declare", "done"]
+    assert events("--case", str(one), "--account", OPERATOR, "--last", "2") == ["done", "contacts"]
+    assert events("--account", OPERATOR) == [e for e in every if e not in ("station", "sealed")]
+    assert events("--account", "nobody") == events("--case", "77") == []
+
+
 def test_a_kept_head_is_still_found_when_the_log_has_grown(office: Office, run: Run) -> None:
     office.declare(A, onset="2026-11-03")
     head = json.loads(run("audit", "verify", "--json")[1])["head"]

@@ -64,6 +64,12 @@ def every(
     last: Annotated[
         int, typer.Option("--last", min=0, metavar="N", help=_("Only the last ones; 0: all."))
     ] = 0,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NAME", help=_("Only this account's."))
+    ] = None,
+    case: Annotated[
+        int | None, typer.Option("--case", min=1, metavar="N", help=_("Only about this case."))
+    ] = None,
     file: File = None,
     server: Server = None,
     token: Token = None,
@@ -79,6 +85,7 @@ def every(
             strange += 1
         else:
             found.append(values)
+    found = _about(found, account, case)
     found = found[-last:] if last else found
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -132,6 +139,15 @@ def _lines(
         ) from error
     except OSError as error:
         raise UserError(_("{path} cannot be read.").format(path=path)) from error
+
+
+def _about(
+    found: list[dict[str, Any]], account: str | None, case: int | None
+) -> list[dict[str, Any]]:
+    # A change is told by two lines, and which case it is about stands in either or both.
+    begun = {line.get("of", line["seq"]) for line in found if case in (None, line.get("case"))}
+    mine = [line for line in found if account in (None, line["account"])]
+    return [line for line in mine if line.get("of", line["seq"]) in begun]
 
 
 def _tell(report: Report, kept: str | None, as_json: bool) -> None:
