@@ -12,7 +12,7 @@ from sqlalchemy.sql import text
 from zoneband.errors import UserError
 from zoneband.i18n import _
 from zoneband.server import database, ledger
-from zoneband.server.wholeness import other_directory
+from zoneband.server.owner import other_directory
 
 _ROWS = 1000  # at a time
 

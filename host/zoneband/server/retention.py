@@ -116,10 +116,14 @@ class Retention:
 
     def sweep(self) -> None:
         """Remove the files that the ledger names no more, once no query reads them."""
+        with self._lock, self._engine.connect() as db:
+            unread = self._work.unnamed(db)
+        # Whoever begins to read now has none of these in their list; what is dropped from now on
+        # is left to the next sweep.
         self._readers.wait(_MOST_WAIT_S)
         with self._lock:
             with self._engine.connect() as db:
-                self._work.sweep(db, at_once=True)
+                self._work.sweep(db, unread)
                 found = select(ledger.batches.c.name).where(ledger.batches.c.dropped_s.is_not(None))
                 dropped = set(db.execute(found).scalars())
             for folder in self._encounters.glob("day=*"):
