@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
@@ -114,7 +115,8 @@ def make_app(
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
-    async def busy(_request: Request, error: DBAPIError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+    @app.exception_handler(NoConnection)
+    async def busy(_request: Request, error: SQLAlchemyError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         if database.is_full(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})

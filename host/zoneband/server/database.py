@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from zoneband import durable, secret_files
 from zoneband.errors import ExitCode, UserError
@@ -31,8 +31,9 @@ _WAITS: dict[str, str | int] = {
     "keepalives_idle": 30,
     "tcp_user_timeout": 30_000,
 }
-# A request of each thread that FastAPI has, and what these open beside.
-_CONNECTIONS = 50
+# A request of each thread that FastAPI has, and what these open beside: a trace holds one until
+# its engine has answered.
+_POOL: dict[str, int] = {"pool_size": 5, "max_overflow": 45}
 # What PostgreSQL says, by SQLSTATE: https://www.postgresql.org/docs/15/errcodes-appendix.html
 _DISK_FULL = "53100"
 
@@ -88,7 +89,7 @@ def connect(url: URL) -> Engine:
     """An engine whose commits are on the disk when they return. Raises UserError without the
     driver."""
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": 30}, **_POOL)
         event.listen(engine, "connect", _durable_sqlite)
         return engine
     given = {name: value for name, value in _WAITS.items() if name not in url.query}
@@ -98,8 +99,7 @@ def connect(url: URL) -> Engine:
             url,
             connect_args=given,
             pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=_CONNECTIONS - 5,
+            **_POOL,
         )
     except ImportError as error:
         raise UserError(
@@ -201,8 +201,10 @@ def forget(engine: Engine) -> None:
             db.exec_driver_sql(f"VACUUM {table}")
 
 
-def is_full(error: DBAPIError) -> bool:
+def is_full(error: SQLAlchemyError) -> bool:
     """Whether the ledger's disk is full."""
+    if not isinstance(error, DBAPIError):
+        return False
     code = getattr(error.orig, "sqlstate", None)
     return code == _DISK_FULL if code else "disk is full" in str(error.orig)
 

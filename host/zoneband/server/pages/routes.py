@@ -7,7 +7,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fontpkg_be_vietnam_pro import ROOT
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
@@ -134,7 +135,8 @@ def _add_errors(pages: FastAPI) -> None:
         return message(request, 400, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(OperationalError)
-    async def busy(request: Request, _error: OperationalError) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @pages.exception_handler(NoConnection)
+    async def busy(request: Request, _error: SQLAlchemyError) -> Response:  # pyright: ignore[reportUnusedFunction]
         return message(
             request, 503, _("Not done"), _("The server is busy. Try again in a few seconds.")
         )
