@@ -249,11 +249,16 @@ class Ingest:
             )
 
     def forget_unplaced(
-        self, db: Connection, which: Callable[[store.Columns], npt.NDArray[np.bool_]]
+        self,
+        db: Connection,
+        which: Callable[[store.Columns], npt.NDArray[np.bool_]],
+        today: int,
     ) -> int:
-        """Drop some of the encounters that no clock point places; how many."""
+        """Drop some of the encounters that no clock point places, or one that is ahead of today:
+        their days would be kept until they come. How many."""
         table = ledger.segments
-        rows = db.execute(select(table).where(table.c.day == UNPLACED_DAY)).mappings()
+        astray = (table.c.day == UNPLACED_DAY) | (table.c.day > today)
+        rows = db.execute(select(table).where(astray)).mappings()
         count = 0
         for row in list(rows):
             try:

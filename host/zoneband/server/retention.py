@@ -173,7 +173,9 @@ class Retention:
         db.execute(update(table).where(old).values(**gone))
         done.batches += len(names)
         self._sectors(db)
-        done.encounters += self._work.forget_unplaced(db, lambda part: _unbrought(db, part))
+        done.encounters += self._work.forget_unplaced(
+            db, lambda part: _unbrought(db, part), now_s // retention.DAY_S
+        )
         kept = ledger.kept_receipts
         there = exists().where(
             table.c.serial == kept.c.serial,
