@@ -5,9 +5,11 @@ import shutil
 import threading
 import time
 from collections.abc import Generator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,7 +17,7 @@ from sqlalchemy import delete, select
 
 from bandbook import NOON, A, B, BandBook, C
 from certificates import Authority
-from kept import files, rows, server_of, zoneband
+from kept import files, put, rows, server_of, zoneband
 from office import Office
 from postgres import Postgres
 from stationed import come
@@ -26,8 +28,10 @@ from zoneband.server import database, ingest, ledger, wholeness
 from zoneband.server.app import make_app
 from zoneband.server.erasures import Erasure, Erasures, Part
 from zoneband.server.process import running
+from zoneband.server.tracing import AT_ONCE
 from zoneband.server.tracing_server import TracingServer
 from zoneband.tracer import Tracer
+from zoneband.tracing import engine, words
 
 DAY_S = 86_400
 
@@ -130,6 +134,32 @@ def test_an_older_ledger_takes_batches_in_that_were_cut_since(office: Office) ->
     assert [line for line in said if str(spoilt) in line and "altered" in line], said
 
 
+def test_a_log_that_is_dated_ahead_is_told_and_goes_with_its_batch(tmp_path: Path) -> None:
+    # A station's clock was wrong, and somebody vouched for it. That day would not come for a year.
+    office = Office(tmp_path)
+    late = NOON + 400 * DAY_S
+    book = BandBook(A, tmp_path, boot_s=late - 3600)
+    book.met(B, late, 25, -66)
+    answer = put(office, book.batch(utc_s=late + 6 * 3600, run_s=7 * 3600))
+    assert answer.status_code == 201 and answer.json()["receipt"]
+    server, place = server_of(office), office.path / "server"
+    assert len(rows(place)) == 5
+    notes = server.trace(A, NOON - DAY_S, NOON + DAY_S)["notes"]
+    [told] = [words.note(note) for note in notes if note["code"] == "clock_ahead"]
+    assert A in told and "08/12/2027" in told and "to come" in told
+    office.now = NOON + 21 * DAY_S
+    server.retention.run()
+    assert len(rows(place)) == 5
+    office.now = NOON + 24 * DAY_S
+    assert server.retention.run().encounters == 5
+    assert rows(place) == set() and not list((place / "batches").iterdir())
+    # A log with a right clock says nothing of the kind.
+    office.book(B).met(C, office.now - 3600, 10, -66)
+    office.dock(B)
+    notes = server.trace(B, office.now - DAY_S, int(office.now))["notes"]
+    assert "clock_ahead" not in {note["code"] for note in notes}
+
+
 # --- long traces and uploads ----------------------------------------------------------------------
 
 
@@ -172,6 +202,37 @@ def test_a_ledger_without_a_free_connection_is_busy_and_no_fault(place: Path) ->
     assert http.get("/v1/bands", headers=headers).status_code == 200
 
 
+def test_traces_never_take_all_threads_from_stations(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = office.declare(A, tested="2026-11-03")["number"]
+    asked, go_on = threading.Semaphore(0), threading.Event()
+    opened = engine.opened
+
+    @contextmanager
+    def slowly(*given: Any) -> Generator[Any]:
+        asked.release()
+        assert go_on.wait(60)
+        with opened(*given) as found:
+            yield found
+
+    monkeypatch.setattr(engine, "opened", slowly)
+    with ThreadPoolExecutor(AT_ONCE) as tracers:
+        path = f"/v1/cases/{number}/contacts"
+        answers = [tracers.submit(office.ask, "GET", path) for _ in range(AT_ONCE)]
+        try:
+            for _ in range(AT_ONCE):
+                assert asked.acquire(timeout=60)
+            one_more = office.ask("GET", path)
+            assert (one_more.status_code, one_more.headers["Retry-After"]) == (503, "5")
+            office.book(A).met(C, NOON + 9000, 10, -66)
+            office.dock(A)
+        finally:
+            go_on.set()
+        assert [answer.result().status_code for answer in answers] == [200] * AT_ONCE
+    assert office.contacts(number)["contacts"]
+
+
 # --- verbs beside a running server ----------------------------------------------------------------
 
 
@@ -180,12 +241,12 @@ def test_verbs_beside_a_server_find_it_behind_its_certificate(tmp_path: Path) ->
     folder = tmp_path / "tls"
     Authority(tmp_path).sign(folder, names=("tracing.example.vn",))
     with running(tmp_path, tls_dir=folder):
-        for words, wanted in (
+        for verb, wanted in (
             (("retention", "run"), "Everything from"),
             (("rights", "list"), ""),
             (("case", "code"), "-"),
         ):
-            done = zoneband(tmp_path, *words)
+            done = zoneband(tmp_path, *verb)
             assert done.returncode in (0, 3) and wanted in done.stdout, done.stderr
             assert "does not answer" not in done.stderr and "Traceback" not in done.stderr
         # Whoever else answers there is not given the token.
@@ -218,3 +279,32 @@ def test_an_answer_may_take_longer_than_a_connection(
         url = f"http://127.0.0.1:{slow.server_address[1]}"
         assert Tracer(tmp_path, url, "t").ask("GET", "/v1/cases") == []
         thread.join()
+
+
+# --- an erasure on PostgreSQL ---------------------------------------------------------------------
+
+
+def test_no_row_that_named_a_case_stays_in_a_table(postgres: Postgres, home: Path) -> None:
+    # PostgreSQL leaves the bytes of a dropped row in their page until others need the room.
+    office = Office(home.parent)
+    office.issue(A, NOON - DAY_S, 41, "Nguyễn Thị Hoa")
+    office.book(A).met(B, NOON, 25, -66)
+    office.dock(A)
+    why = "the reason that a tracer typed"
+    number = office.declare(A, tested="2026-11-03")["number"]
+    assert office.ask("POST", f"/v1/cases/{number}/close", json={"reason": why}).is_success
+    server = server_of(office)
+
+    def held() -> bool:
+        with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            path = db.exec_driver_sql("SELECT pg_relation_filepath('cases')").scalar_one()
+            db.exec_driver_sql("CHECKPOINT")
+        return why.encode() in (postgres.where / "data" / path).read_bytes()
+
+    assert held()
+    # While a question reads the table, nothing waits for it for long, and nothing fails.
+    with server.engine.connect() as db:
+        assert db.execute(select(ledger.cases.c.id)).all()
+        assert server.erasing.erase(A)["erased"]["cases"] == 1
+    server.retention.run()
+    assert not held()

@@ -34,6 +34,7 @@ from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
 from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
+from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer, Unknown
 from zoneband.server.watch import Watch
 from zoneband.tracing.engine import DUCKDB
@@ -108,6 +109,10 @@ def make_app(
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
+
+    @app.exception_handler(Busy)
+    async def enough(_request: Request, _error: Busy) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(503, "too many questions at once", {"Retry-After": "5"})
 
     @app.exception_handler(DataError)
     async def unkeepable(_request: Request, _error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fontpkg_be_vietnam_pro import ROOT
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
@@ -30,6 +30,7 @@ from zoneband.server.pages.one_case import refusal
 from zoneband.server.pages.shell import Shell
 from zoneband.server.pages.templates import STATIC, page, query
 from zoneband.server.refused import NoCase, Refused
+from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer
 
 _FILES = {name: STATIC / name for name in ("tracer.css", "tracer.js", "icon.svg")}
@@ -136,7 +137,8 @@ def _add_errors(pages: FastAPI) -> None:
 
     @pages.exception_handler(OperationalError)
     @pages.exception_handler(NoConnection)
-    async def busy(request: Request, _error: SQLAlchemyError) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @pages.exception_handler(Busy)
+    async def busy(request: Request, _error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
         return message(
             request, 503, _("Not done"), _("The server is busy. Try again in a few seconds.")
         )
