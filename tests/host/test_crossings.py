@@ -1,6 +1,7 @@
 """Where two parts of the server meet: an erasure and somebody else's ledger, a sweep and a query,
 an old ledger and batches that were cut, long traces and uploads."""
 
+import os
 import shutil
 import threading
 import time
@@ -308,3 +309,22 @@ def test_no_row_that_named_a_case_stays_in_a_table(postgres: Postgres, home: Pat
         assert server.erasing.erase(A)["erased"]["cases"] == 1
     server.retention.run()
     assert not held()
+
+
+def test_a_ledger_that_moved_holds_nobody_who_is_erased_or_too_old(home: Path) -> None:
+    office = Office(home.parent)
+    office.issue(A, NOON - DAY_S, 41, "Nguyễn Thị Hoa")
+    office.book(A).met(B, NOON, 25, -66)
+    office.dock(A)
+    server, moved = server_of(office), home / "ledger.sqlite.moved"
+    moved.write_bytes(b"all that it held")
+    os.utime(moved, (NOON, NOON))
+    office.now = NOON + 20 * DAY_S
+    server.retention.run()
+    assert moved.exists()
+    office.now = NOON + 22 * DAY_S
+    server.retention.run()
+    assert not moved.exists()
+    moved.write_bytes(b"all that it held")
+    server.erasing.erase(A)
+    assert not moved.exists()

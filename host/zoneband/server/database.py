@@ -77,6 +77,11 @@ def sqlite_file(directory: Path) -> Path:
     return directory / "ledger.sqlite"
 
 
+def put_away(directory: Path) -> Path:
+    """Where a ledger in SQLite is kept when it has moved to PostgreSQL: with all that it held."""
+    return directory / "ledger.sqlite.moved"
+
+
 def exists(directory: Path) -> bool:
     """Whether there is a server's ledger in a directory, or the URL of one."""
     return sqlite_file(directory).exists() or (directory / "ledger-url").exists()

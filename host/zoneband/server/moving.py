@@ -39,7 +39,7 @@ def settle(directory: Path, url: URL) -> bool:
                     ).format(path=before, url=_shown(url))
                 )
             _move(directory, engine, url)
-            before.rename(before.with_name("ledger.sqlite.moved"))
+            before.rename(database.put_away(directory))
         else:
             database.keep(directory, url)
     finally:

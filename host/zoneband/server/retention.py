@@ -79,6 +79,7 @@ class Retention:
         self._engine = engine
         self._encounters = directory / "encounters"
         self._raw = directory / "batches"
+        self._put_away = database.put_away(directory)
         self._lock = lock
         self._utc = utc
         self._work = work
@@ -110,6 +111,8 @@ class Retention:
             db.execute(row.on_conflict_do_update(index_elements=["id"], set_=new))
         with self._lock:
             self._cutter.run()
+        if self._put_away.exists() and self._put_away.stat().st_mtime < _begin_s(done):
+            self._put_away.unlink()
         self.sweep()
         database.forget(self._engine)
         return done
