@@ -29,7 +29,7 @@ def told(error: Exception) -> UserError | None:
     if exc is None or not isinstance(error, exc.DBAPIError):
         return None
     # Only what the database itself says, and no statement with what stood in it.
-    reason = " ".join(str(error.orig).split())
+    reason = " ".join(str(getattr(error, "orig", "")).split())
     if any(word in reason for word in _LOCKED):
         return UserError(_("The ledger is busy. Try again in a minute."))
     if isinstance(error, exc.OperationalError) or type(error) is exc.DatabaseError:
