@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx2
 
-from zoneband import durable, upload
+from zoneband import durable, local_server, upload
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -16,6 +16,8 @@ from zoneband.tracing import case_words
 
 SESSION = "tracer-session"  # in the data directory: the token of whoever is logged in
 DEFAULT_SERVER = "http://127.0.0.1:8470"
+# An erasure waits until no query reads what goes, and Spark may be asked for minutes.
+ANSWER_S = 900.0
 
 
 class Tracer:
@@ -23,7 +25,10 @@ class Tracer:
 
     def __init__(self, data: Path, server: str | None, token: str | None) -> None:
         settings = stations.load(data)
+        self._here = None if server or settings else local_server.find(data)
         self._url = server or (settings.server if settings else DEFAULT_SERVER)
+        if self._here is not None:
+            self._url = self._here.url
         self._ca = settings.ca if settings else None
         # Of whoever is logged in here; else of the server's own computer.
         for path in (data / SESSION, data / "server" / "tracer-token"):
@@ -59,10 +64,16 @@ class Tracer:
             if rest:
                 yield rest
 
+    def _client(self) -> httpx2.Client:
+        if self._here is not None:
+            return self._here.client(self._token)
+        return upload.client(self._url, self._token, self._ca)
+
     @contextmanager
     def _http(self) -> Generator[httpx2.Client]:
         try:
-            with upload.client(self._url, self._token, self._ca) as http:
+            with self._client() as http:
+                http.timeout = httpx2.Timeout(upload.TIMEOUT_S, read=ANSWER_S)
                 yield http
         except httpx2.HTTPError as error:
             raise _silent(self._url, error) from error
@@ -133,6 +144,8 @@ def _wrong(answer: httpx2.Response, unknown: str | None) -> UserError:
     if status in (400, 422):
         text = said or _("The server cannot read this: check serial and dates.")
         return UserError(text, ExitCode.USAGE)
+    if status == 503 and "retry-after" in answer.headers:
+        return UserError(_("The server is busy. Try again in a few seconds."))
     return UserError(said or _("The server answered {code}.").format(code=status))
 
 

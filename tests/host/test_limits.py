@@ -170,3 +170,29 @@ def test_the_list_of_stations_says_who_is_in_and_since_when(
         "enrolled", "revoked", "invited",
     ]  # fmt: skip
     assert found["Trạm mới"]["code_expires_s"] > time.time()
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("/v1/sessions", False), ("/tracer/login", True), ("/v1/cases", False)],
+)
+def test_no_body_that_somebody_sends_fills_the_memory(
+    tmp_path: Path, path: str, form: bool
+) -> None:
+    # Whoever logs in is not known yet, and a tracer is not trusted with the server's memory.
+    app = make_app(tmp_path / "server", lambda: NOON)
+    http = TestClient(app, raise_server_exceptions=False)
+    token = app.state.server.tracer_token
+    headers = {"Authorization": f"Bearer {token}"} if path == "/v1/cases" else {}
+    kind = "application/x-www-form-urlencoded" if form else "application/json"
+    answers = [
+        http.post(path, content=content, headers={**headers, "Content-Type": kind})
+        # Told in advance, and not.
+        for content in (b"a" * 100_000, iter([b"a" * 50_000] * 2))
+    ]
+    assert [answer.status_code for answer in answers] == [413, 413]
+    if not form:
+        assert answers[1].headers["content-type"] == "application/problem+json"
+    assert (
+        http.post(path, content=b"a", headers={**headers, "Content-Type": kind}).status_code < 500
+    )

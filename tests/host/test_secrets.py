@@ -1,6 +1,7 @@
 """Where secrets come from, and that one which everybody can read is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from support import ROOT
-from zoneband import authority, secret_files
-from zoneband.cli import passphrases
+from typed import Typed
+from zoneband import authority, secret_files, units
+from zoneband.cli import engines, passphrases
 from zoneband.errors import ExitCode, UserError
 from zoneband.server import database, watch
+from zoneband.tracing import engine
 
 SECRET = "correct horse battery staple"
 # Each secret: systemd's name of it, the environment's, and what looks for it.
@@ -19,6 +22,7 @@ SECRETS = {
     "authority-passphrase": ("ZONEBAND_PASSPHRASE", lambda: passphrases.find(None)),
     "ledger-password": ("ZONEBAND_LEDGER_PASSWORD", database._password),  # pyright: ignore[reportPrivateUsage]
     "metrics-token": ("ZONEBAND_METRICS_TOKEN", watch.find_token),
+    "engine-token": ("ZONEBAND_ENGINE_TOKEN", engines.find_token),
 }
 
 
@@ -106,3 +110,38 @@ def test_the_verb_does_not_start_with_a_passphrase_that_everybody_can_read(tmp_p
         assert told.returncode == 2, told.stderr
         assert told.stderr.count("\n") == 1 and "chmod 600" in told.stderr
         assert SECRET not in told.stderr + told.stdout
+
+
+def test_a_unit_hands_over_every_secret() -> None:
+    unit = units.render("server", ["zoneband"], [])
+    given = re.findall("(?m)^LoadCredential=(.*):zoneband[.](.*)$", unit)
+    assert given == [(name, name) for name in SECRETS]
+
+
+@pytest.mark.parametrize(
+    "name", ["sc://h:15002/;token=t0psecret", "sc://h/;use_ssl=true;TOKEN=t0psecret",
+             "sc://me:t0psecret@h:15002"]
+)  # fmt: skip
+def test_an_engine_with_a_secret_in_its_name_is_refused(
+    typed: Typed, tmp_path: Path, name: str
+) -> None:
+    # It would stand in ps, in the unit's file and in the shell's history.
+    code, out, err = typed("serve", "--data", str(tmp_path), "--engine", name)
+    assert code == ExitCode.USAGE and out == ""
+    assert "ZONEBAND_ENGINE_TOKEN" in err and err.count("\n") == 1
+    assert "t0psecret" not in err
+
+
+def test_the_engines_token_is_for_the_engine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "checked", lambda name: name)  # which asks for PySpark
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    for token in ("t0p=secret", None):
+        if token is None:
+            monkeypatch.delenv(engines.TOKEN_VARIABLE)
+        else:
+            monkeypatch.setenv(engines.TOKEN_VARIABLE, token)
+        for name, joint in (("sc://h:1", "/;"), ("sc://h:1/", ";"), ("sc://h/;use_ssl=true", ";")):
+            wanted = name if token is None else f"{name}{joint}token=t0p%3Dsecret"
+            assert engines.named(name) == wanted == engine.checked(wanted)
+            assert engine.shown(wanted).rstrip("/") == name.partition(";")[0].rstrip("/")
+        assert engines.named("duckdb") == "duckdb"

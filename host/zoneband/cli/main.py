@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from zoneband import __version__
+from zoneband.cli import faults
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
 
@@ -130,3 +131,8 @@ def main() -> None:
         sys.exit(int(error.code))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if (told := faults.told(error)) is None:
+            raise
+        print(told.message, file=sys.stderr)
+        sys.exit(int(told.code))

@@ -52,6 +52,7 @@ def ask(
     zoneband.server.roles names it; right: the number of a person's request in it."""
     from zoneband.server.alone import Running, alone
     from zoneband.server.audit import OPERATOR
+    from zoneband.server.database import telling
     from zoneband.server.ledger import Unknown
     from zoneband.server.refused import Refused
     from zoneband.server.roles import TABLE
@@ -63,7 +64,7 @@ def ask(
     facts = {name: body[name] for name in ("kind", "serial") if name in body}
     method, path = endpoint.format(**named).split()
     try:
-        with alone(there):
+        with alone(there), telling(there):
             try:
                 server = TracingServer(there, erasures=erasures(there.parent))
                 with server.audit.doing(TABLE[endpoint].event, OPERATOR, **named, **facts):

@@ -100,7 +100,7 @@ def command(
         raise UserError(
             _("Plain HTTP only on this computer itself: give --tls-dir."), ExitCode.USAGE
         )
-    engines.checked(engine)
+    engine = engines.named(engine)
     tls = Tls(tls_dir) if tls_dir else None
     limits = Limits(
         station_per_s=station_rate,

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.concurrency import run_in_threadpool
 
 from zoneband import __version__, authority, batch, seal
@@ -33,6 +34,7 @@ from zoneband.server.problem import Problem
 from zoneband.server.problem import answer as _problem
 from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
+from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer, Unknown
 from zoneband.server.watch import Watch
 from zoneband.tracing.engine import DUCKDB
@@ -108,13 +110,18 @@ def make_app(
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
 
+    @app.exception_handler(Busy)
+    async def enough(_request: Request, _error: Busy) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        return _problem(503, "too many questions at once", {"Retry-After": "5"})
+
     @app.exception_handler(DataError)
     async def unkeepable(_request: Request, _error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         return _problem(422, "the ledger cannot hold such a text or number")
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
-    async def busy(_request: Request, error: DBAPIError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+    @app.exception_handler(NoConnection)
+    async def busy(_request: Request, error: SQLAlchemyError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         if database.is_full(error):
             return _problem(507, "the server's disk is full")
         return _problem(503, "the ledger is busy", {"Retry-After": "5"})

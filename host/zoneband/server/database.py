@@ -7,6 +7,7 @@ $ZONEBAND_LEDGER_PASSWORD, or from where PostgreSQL's own tools look ($PGPASSWOR
 ~/.pgpass).
 """
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from zoneband import durable, secret_files
 from zoneband.errors import ExitCode, UserError
@@ -31,10 +32,13 @@ _WAITS: dict[str, str | int] = {
     "keepalives_idle": 30,
     "tcp_user_timeout": 30_000,
 }
-# A request of each thread that FastAPI has, and what these open beside.
-_CONNECTIONS = 50
+_BUSY_S = 30.0  # SQLite waits for whoever writes
+# A request of each thread that FastAPI has, and what these open beside: a trace holds one until
+# its engine has answered.
+_POOL: dict[str, int] = {"pool_size": 5, "max_overflow": 45}
 # What PostgreSQL says, by SQLSTATE: https://www.postgresql.org/docs/15/errcodes-appendix.html
-_DISK_FULL = "53100"
+_DISK_FULL, _LOCKED = "53100", "55P03"
+_say = logging.getLogger(__name__)
 
 
 def read_url(given: str) -> URL:
@@ -73,6 +77,11 @@ def sqlite_file(directory: Path) -> Path:
     return directory / "ledger.sqlite"
 
 
+def put_away(directory: Path) -> Path:
+    """Where a ledger in SQLite is kept when it has moved to PostgreSQL: with all that it held."""
+    return directory / "ledger.sqlite.moved"
+
+
 def exists(directory: Path) -> bool:
     """Whether there is a server's ledger in a directory, or the URL of one."""
     return sqlite_file(directory).exists() or (directory / "ledger-url").exists()
@@ -88,7 +97,7 @@ def connect(url: URL) -> Engine:
     """An engine whose commits are on the disk when they return. Raises UserError without the
     driver."""
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": _BUSY_S}, **_POOL)
         event.listen(engine, "connect", _durable_sqlite)
         return engine
     given = {name: value for name, value in _WAITS.items() if name not in url.query}
@@ -98,8 +107,7 @@ def connect(url: URL) -> Engine:
             url,
             connect_args=given,
             pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=_CONNECTIONS - 5,
+            **_POOL,
         )
     except ImportError as error:
         raise UserError(
@@ -190,19 +198,39 @@ def upsert(db: Connection, table: Table) -> sqlite.Insert:
 
 
 def forget(engine: Engine) -> None:
-    """Let deleted rows leave the disk: SQLite's go from its log, PostgreSQL's from its tables; its
-    own log (WAL) holds them until it is used again."""
+    """Let deleted rows leave the disk: SQLite's go from its log. PostgreSQL's own log (WAL) holds
+    them until it is used again; of its tables those that name a wearer are written anew, and in
+    those of bands' logs, which may be large, old rows lie in room that the next rows take."""
     if engine.dialect.name == "sqlite":
         with engine.connect() as db:
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        for table in ("marks", "clock_spans", "sealed", "events", "cases", "calls", "slots"):
+        for table in ("marks", "clock_spans", "slots"):
             db.exec_driver_sql(f"VACUUM {table}")
+        # Nobody can read a table meanwhile: that waits for no question that takes long.
+        db.exec_driver_sql("SET lock_timeout = '5s'")
+        try:
+            for table in ("sealed", "events", "cases", "calls", "swaps"):
+                _write_anew(db, table)
+        finally:
+            db.exec_driver_sql("SET lock_timeout = 0")
 
 
-def is_full(error: DBAPIError) -> bool:
+def _write_anew(db: Connection, table: str) -> None:
+    try:
+        db.exec_driver_sql(f"VACUUM FULL {table}")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCKED:
+            raise
+        _say.warning(_("Old rows of %s leave the disk at the next run."), table)
+        db.exec_driver_sql(f"VACUUM {table}")
+
+
+def is_full(error: SQLAlchemyError) -> bool:
     """Whether the ledger's disk is full."""
+    if not isinstance(error, DBAPIError):
+        return False
     code = getattr(error.orig, "sqlstate", None)
     return code == _DISK_FULL if code else "disk is full" in str(error.orig)
 

@@ -140,6 +140,8 @@ class Erasing:
         with self._lock:
             counts["batches"] += self._cutter.run()
         self._retention.sweep()
+        # Nobody erases in a ledger that moved to PostgreSQL: all of it goes.
+        database.put_away(self._encounters.parent).unlink(missing_ok=True)
         with self._engine.connect() as db:
             self._prove(db, made)
         with self._lock, self._engine.begin() as db:

@@ -14,11 +14,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from zoneband import serials
-from zoneband.server import roles
+from zoneband.server import bodies, roles
 from zoneband.server.accounts import Accounts
 from zoneband.server.audit import DONE, OPERATOR, REFUSED, Audit
 from zoneband.server.ledger import Unknown
@@ -187,7 +188,13 @@ class GuardedRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             endpoint = f"{request.method} {self.prefix}{self.path}"
-            return await self.gate.answer(endpoint, request, then)
+            entry = TABLE.get(endpoint)
+            if self.prefix or (entry and entry.way in (Way.STATION, Way.NEWCOMER)):
+                return await self.gate.answer(endpoint, request, then)
+            try:
+                return await self.gate.answer(endpoint, bodies.bounded(request, endpoint), then)
+            except HTTPException as error:
+                raise bodies.problem(error, endpoint) from None
 
         return handler
 

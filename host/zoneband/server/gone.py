@@ -22,11 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from zoneband import batch as batches
 from zoneband import durable
 from zoneband.batch import Batch
 from zoneband.i18n import _
-from zoneband.server import brought, ledger, spans, store
+from zoneband.server import brought, kept_batches, ledger, spans, store
 from zoneband.server.database import upsert
 from zoneband.server.spans import Span
 from zoneband.wire import log, receipt
@@ -178,7 +177,7 @@ class Cutter:
 
     def _read(self, name: str) -> Batch | None:
         try:
-            return batches.unpack((self._raw / name).read_bytes())
+            return kept_batches.read(self._raw / name)
         except (FileNotFoundError, ValueError):
             _say.exception(_("Batch %s cannot be read any more."), name)
             return None
@@ -190,7 +189,7 @@ class Cutter:
             sectors = brought.spans(batch.chunks) if batch else {}
             gone = masks(db, *where, [*sectors, *(row.sector for row in rows)])
         if batch is not None and any(gone.get(n, 0) & mask for n, mask in sectors.items()):
-            data = batches.pack(batch.header, cut(batch, gone).chunks)
+            data = kept_batches.cut(cut(batch, gone))
             durable.write(self._raw / name, lambda f: f.write(data))
         with self._engine.begin() as db:
             for row in rows:

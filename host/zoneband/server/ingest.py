@@ -7,7 +7,7 @@ What no clock point places yet is kept under a day of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -249,11 +249,16 @@ class Ingest:
             )
 
     def forget_unplaced(
-        self, db: Connection, which: Callable[[store.Columns], npt.NDArray[np.bool_]]
+        self,
+        db: Connection,
+        which: Callable[[store.Columns], npt.NDArray[np.bool_]],
+        today: int,
     ) -> int:
-        """Drop some of the encounters that no clock point places; how many."""
+        """Drop some of the encounters that no clock point places, or one that is ahead of today:
+        their days would be kept until they come. How many."""
         table = ledger.segments
-        rows = db.execute(select(table).where(table.c.day == UNPLACED_DAY)).mappings()
+        astray = (table.c.day == UNPLACED_DAY) | (table.c.day > today)
+        rows = db.execute(select(table).where(astray)).mappings()
         count = 0
         for row in list(rows):
             try:
@@ -267,21 +272,28 @@ class Ingest:
                 self._replace(db, row, rest, row["tried"])
         return count
 
-    def sweep(self, db: Connection, at_once: bool = False) -> None:
-        """Remove segment files that the ledger does not name, of merges and of crashes, and did not
-        name at the sweep before either: a query may still read what was dropped since. While one
-        that it names is not there nothing is removed: an old ledger may have been put back, and
-        the newer files then hold what it misses. at_once: no query reads, and all goes."""
+    def unnamed(self, db: Connection) -> set[Path]:
+        """Segment files that the ledger does not name, of merges, erasures and crashes."""
+        return self._files(db)[0]
+
+    def _files(self, db: Connection) -> tuple[set[Path], bool]:
+        # Those that are not named, and whether all that are named are there.
         named = set(db.execute(select(ledger.segments.c.path)).scalars())
         there = {str(p.relative_to(self._encounters)): p for p in self._encounters.glob("day=*/*")}
-        unnamed = {path for name, path in there.items() if name not in named}
-        if named - there.keys() and not at_once:
-            self._unnamed = unnamed
-            return
-        for path in unnamed if at_once else unnamed & self._unnamed:
-            path.unlink(missing_ok=True)
-            self._unnamed.discard(path)
-        self._unnamed = set() if at_once else unnamed - self._unnamed
+        return {path for name, path in there.items() if name not in named}, named <= there.keys()
+
+    def sweep(self, db: Connection, unread: Set[Path] | None = None) -> None:
+        """Remove segment files that the ledger does not name, and did not name at the sweep before
+        either: a query may still read what was dropped since. While one that it names is not there
+        nothing is removed: an old ledger may have been put back, and the newer files then hold what
+        it misses. unread: remove these instead, those of before which no query reads any more."""
+        unnamed, whole = self._files(db)
+        gone = unnamed & (self._unnamed if unread is None else unread)
+        if unread is not None or whole:
+            for path in gone:
+                path.unlink(missing_ok=True)
+            unnamed -= gone
+        self._unnamed = unnamed
 
 
 def _without_unwanted(

@@ -12,7 +12,7 @@ from sqlalchemy.sql import text
 from zoneband.errors import UserError
 from zoneband.i18n import _
 from zoneband.server import database, ledger
-from zoneband.server.wholeness import other_directory
+from zoneband.server.owner import other_directory
 
 _ROWS = 1000  # at a time
 
@@ -39,7 +39,7 @@ def settle(directory: Path, url: URL) -> bool:
                     ).format(path=before, url=_shown(url))
                 )
             _move(directory, engine, url)
-            before.rename(before.with_name("ledger.sqlite.moved"))
+            before.rename(database.put_away(directory))
         else:
             database.keep(directory, url)
     finally:

@@ -12,10 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
-from zoneband import batch as batches
 from zoneband.batch import Batch, BatchHeader
 from zoneband.i18n import _
-from zoneband.server import brought, ledger, spans
+from zoneband.server import brought, kept_batches, ledger, spans
 from zoneband.server.brought import Brought
 from zoneband.server.database import upsert
 from zoneband.server.spans import Span
@@ -37,7 +36,7 @@ class Pieces:
 
     def read(self, name: str) -> Batch:
         """A batch that was kept."""
-        return batches.unpack((self._raw / name).read_bytes())
+        return kept_batches.read(self._raw / name)
 
     def _chunks(self, name: str) -> tuple[tuple[int, bytes], ...]:
         # Those of one that the disk has spoilt are gone; they hold up no other's.

@@ -79,6 +79,7 @@ class Retention:
         self._engine = engine
         self._encounters = directory / "encounters"
         self._raw = directory / "batches"
+        self._put_away = database.put_away(directory)
         self._lock = lock
         self._utc = utc
         self._work = work
@@ -110,16 +111,22 @@ class Retention:
             db.execute(row.on_conflict_do_update(index_elements=["id"], set_=new))
         with self._lock:
             self._cutter.run()
+        if self._put_away.exists() and self._put_away.stat().st_mtime < _begin_s(done):
+            self._put_away.unlink()
         self.sweep()
         database.forget(self._engine)
         return done
 
     def sweep(self) -> None:
         """Remove the files that the ledger names no more, once no query reads them."""
+        with self._lock, self._engine.connect() as db:
+            unread = self._work.unnamed(db)
+        # Whoever begins to read now has none of these in their list; what is dropped from now on
+        # is left to the next sweep.
         self._readers.wait(_MOST_WAIT_S)
         with self._lock:
             with self._engine.connect() as db:
-                self._work.sweep(db, at_once=True)
+                self._work.sweep(db, unread)
                 found = select(ledger.batches.c.name).where(ledger.batches.c.dropped_s.is_not(None))
                 dropped = set(db.execute(found).scalars())
             for folder in self._encounters.glob("day=*"):
@@ -169,7 +176,9 @@ class Retention:
         db.execute(update(table).where(old).values(**gone))
         done.batches += len(names)
         self._sectors(db)
-        done.encounters += self._work.forget_unplaced(db, lambda part: _unbrought(db, part))
+        done.encounters += self._work.forget_unplaced(
+            db, lambda part: _unbrought(db, part), now_s // retention.DAY_S
+        )
         kept = ledger.kept_receipts
         there = exists().where(
             table.c.serial == kept.c.serial,

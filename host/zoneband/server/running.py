@@ -69,7 +69,10 @@ def run(
 
         more |= {"callback_notify": renew, "timeout_notify": _LOOK_S}
     url = url_of("https" if tls else "http", host, port)
-    note(directory, Running(url, int(time.time()), list(unlocked), str(tls_dir or "")))
+    note(
+        directory,
+        Running(url, int(time.time()), list(unlocked), str(tls_dir.absolute()) if tls_dir else ""),
+    )
     # uvicorn's own lines about requests tell addresses and whole paths: zoneband.server.watch's do
     # not.
     config = uvicorn.Config(

@@ -23,7 +23,7 @@ from http_message_signatures.resolvers import (
     VerificationKey,
 )
 from http_message_signatures.signatures import HTTPMessageVerifier
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
 from zoneband import signing
@@ -201,7 +201,7 @@ class Doorkeeper:
             )
         except InvalidSignature as error:
             # What the look for the key came to: nobody's, or a ledger that did not answer.
-            if isinstance(error.__cause__, (Problem, DBAPIError)):
+            if isinstance(error.__cause__, (Problem, SQLAlchemyError)):
                 raise error.__cause__ from None
             raise _not_genuine() from None
         except ValueError:

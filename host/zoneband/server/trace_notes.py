@@ -10,6 +10,8 @@ from zoneband.server.people import People
 from zoneband.server.swaps import Swap
 from zoneband.tracing.engine import Bad
 
+_AHEAD_S = 86_400  # no clock that is right is so far ahead of this computer's
+
 
 def log_notes(
     db: Connection, people: People, band: int, from_s: int, to_s: int, now_s: int
@@ -23,6 +25,8 @@ def log_notes(
         until_s = round(max(end for _begin, end in people.kept[band]))
         if until_s < min(to_s, now_s):
             notes.append({"code": "docked_until", "serial": serial, "utc_s": until_s})
+        if until_s > now_s + _AHEAD_S:
+            notes.append({"code": "clock_ahead", "serial": serial, "utc_s": until_s})
     table = ledger.batches
     waiting = select(table.c.name).where(table.c.serial == serial, ~table.c.ingested)
     if count := len(list(db.execute(waiting))):

@@ -1,5 +1,6 @@
 """What the tracing server answers to tracers: whom a case met, whom these met, who was where."""
 
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,13 @@ from zoneband.tracing.query import Pair, evidence
 from zoneband.tracing.rules import DEFAULT, RuleSet
 
 DEGREES = 3
+AT_ONCE = 16  # questions; each holds one of FastAPI's 40 threads, and stations need some
 Worn = tuple[str, int, int]
 """A band's serial, and from and before when (UTC seconds) somebody had it on."""
+
+
+class Busy(Exception):
+    """AT_ONCE questions are being answered."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Tracing:
         self._utc = utc
         self._readers = readers
         self._default = default_engine
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def rule(self, name: str) -> RuleSet:
         """A rule set by its name. Raises Refused."""
@@ -177,11 +184,15 @@ class Tracing:
         name = self._default if asked in (None, own) else asked
         if name not in (self._default, engine.DUCKDB):
             raise Refused("engine_other", wrong=True, engine=engine.shown(name), own=own)
+        if not self._turns.acquire(blocking=False):
+            raise Busy
         try:
             with engine.opened(files, store.damaged, worn, name) as opened:
                 yield opened
         except engine.Fault as error:
             raise Refused(error.code, wrong=error.wrong, **error.values) from error
+        finally:
+            self._turns.release()
 
     def _resolve(self, serial: str, from_s: int, to_s: int) -> None:
         # IDs that were nobody's are held against the chains that have come since.

@@ -24,8 +24,10 @@ from zoneband.server import (
     database,
     gone,
     groups,
+    kept_batches,
     ledger,
     orders,
+    owner,
     working_days,
 )
 from zoneband.server import facts as checked
@@ -95,7 +97,7 @@ class TracingServer:
         is not in the backups of this directory; what is in it is erased again now. engine: what
         traces ask (zoneband.tracing.engine.checked)."""
         self._numbers = numbers
-        self._engine = ledger.open_ledger(directory)
+        self._engine = owner.open_own(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
         database.on_loss(self._engine, self._fall_behind)
         self._raw = directory / "batches"
@@ -369,7 +371,7 @@ class TracingServer:
             missing = gone.masks(db, header.serial, header.log_id, sectors)
         if any(mask & missing.get(number, 0) for number, mask in sectors.items()):
             parsed = gone.cut(parsed, missing)
-            data = batches.pack(header, parsed.chunks)
+            data = kept_batches.cut(parsed)
         return dropped, parsed, data
 
     def refused(self, name: str) -> tuple[int, bool]:

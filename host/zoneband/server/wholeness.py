@@ -12,9 +12,9 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from zoneband import batch as batches
-from zoneband.errors import UserError
+from zoneband import durable
 from zoneband.i18n import _
-from zoneband.server import database, ledger
+from zoneband.server import database, kept_batches, ledger
 from zoneband.server.tracing_server import TracingServer
 
 _NEW = ".new"  # how the name of a file ends that was not whole yet: zoneband.durable
@@ -100,36 +100,11 @@ def _files(folder: Path, pattern: str) -> Iterator[Path]:
     return (path for path in folder.glob(pattern) if path.suffix != _NEW)
 
 
-def check_owner(db: Connection, directory: Path) -> None:
-    """Raise UserError when a ledger is another directory's: it names batches, and none is here."""
-    table = ledger.batches
-    found = db.execute(select(table.c.name).where(table.c.dropped_s.is_(None))).scalars()
-    raw, known = directory / "batches", False
-    for name in found:
-        known = True
-        if (raw / name).exists():
-            return
-    if known:
-        raise other_directory(db, directory)
-
-
-def other_directory(db: Connection, directory: Path) -> UserError:
-    """A ledger and a directory are not each other's, in one line."""
-    url = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-    return UserError(
-        _("The ledger {url} is not the one of {path}. Nothing was changed.").format(
-            url=url, path=directory
-        )
-    )
-
-
 def settle(server: TracingServer, directory: Path) -> Iterator[str]:
     """Take in batches that lie in a server's directory and are not in its ledger, as if their
     stations sent them again; lines for all that only one side knows. Call it before the server
-    answers anybody. Raises UserError for a ledger that is another directory's."""
+    answers anybody."""
     with server.engine.connect() as db:
-        if database.is_postgresql(db):
-            check_owner(db, directory)
         gaps = look(db, directory)
     yield from gaps.lines(directory)
     yield from _adopt(server, directory, gaps.batches_unnamed)
@@ -142,9 +117,12 @@ def _adopt(server: TracingServer, directory: Path, names: frozenset[str]) -> Ite
     for name in sorted(names):
         data = (raw / name).read_bytes()
         try:
-            if batches.name(data) != name:
+            if not kept_batches.is_whole(data, name):
                 raise ValueError("altered")
-            server.take(batches.unpack(data).header.station, name, data)
+            sent = kept_batches.plain(data)
+            server.take(batches.unpack(sent).header.station, name, sent)
+            if sent != data and (raw / name).read_bytes() == sent:
+                durable.write(raw / name, lambda f, data=data: f.write(data))
         except ValueError:
             yield _("{path} is no batch, or altered: it stays as it is.").format(path=raw / name)
         except Exception as error:

@@ -128,6 +128,10 @@ _NOTES: dict[str, Callable[[Entry], str]] = {
     "docked_until": lambda e: _(
         "The log of {serial} ends on {time}: later contacts are known from other bands only."
     ).format(serial=e["serial"], time=day_and_time(e["utc_s"])),
+    "clock_ahead": lambda e: _(
+        "The log of {serial} goes on until {time}, which is still to come: a station's clock was "
+        "wrong, or the server's is. Its contacts may be missing, or at another time."
+    ).format(serial=e["serial"], time=f"{local(e['utc_s']):%d/%m/%Y %H:%M}"),
     "log_locked": lambda e: _(
         "A part of the log of {serial} is sealed until the authority's passphrase is given."
     ).format(serial=e["serial"]),

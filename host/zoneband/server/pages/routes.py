@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fontpkg_be_vietnam_pro import ROOT
 from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
@@ -29,6 +30,7 @@ from zoneband.server.pages.one_case import refusal
 from zoneband.server.pages.shell import Shell
 from zoneband.server.pages.templates import STATIC, page, query
 from zoneband.server.refused import NoCase, Refused
+from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer
 
 _FILES = {name: STATIC / name for name in ("tracer.css", "tracer.js", "icon.svg")}
@@ -134,7 +136,9 @@ def _add_errors(pages: FastAPI) -> None:
         return message(request, 400, _("Not done"), _("The server cannot read this."))
 
     @pages.exception_handler(OperationalError)
-    async def busy(request: Request, _error: OperationalError) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @pages.exception_handler(NoConnection)
+    @pages.exception_handler(Busy)
+    async def busy(request: Request, _error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
         return message(
             request, 503, _("Not done"), _("The server is busy. Try again in a few seconds.")
         )

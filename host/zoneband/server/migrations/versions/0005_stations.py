@@ -3,8 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from zoneband import batch
-from zoneband.server import brought, spans
+from zoneband.server import brought, kept_batches, spans
 from zoneband.server.migrations import portable
 
 revision = "0005"
@@ -52,7 +51,7 @@ def upgrade() -> None:
 def _brought(name: str) -> dict[int, int]:
     path = portable.directory() / "batches" / name
     try:
-        return brought.spans(batch.unpack(path.read_bytes()).chunks)
+        return brought.spans(kept_batches.read(path).chunks)
     except (OSError, ValueError):
         return {}
 
