@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-VM = Path(sys.executable).parent / "micropython"
 
 sys.path.insert(0, str(ROOT / "host" / "zoneband" / "sim" / "vm"))
 from nor import NorFlash, PowerCut  # noqa: E402, F401
+
+from zoneband.sim import band as bands  # noqa: E402
 
 
 def run_in_vm(code: str, heap: str = "110wK", path: str = "") -> str:
     """Run code in the MicroPython VM with the firmware on its path; what it printed."""
     env = {**os.environ, "MICROPYPATH": f"{path}:.frozen:{ROOT / 'firmware'}"}
     done = subprocess.run(
-        [str(VM), "-X", f"heapsize={heap}", "-c", code],
+        [*bands.vm(), "-X", f"heapsize={heap}", "-c", code],
         capture_output=True,
         text=True,
         timeout=100,

@@ -1,5 +1,6 @@
 """Short campaigns: all is well; and with a guard taken out each sees what must never happen."""
 
+import contextlib
 import json
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,24 @@ def failures(tally: Tally) -> dict[str, int]:
     return {name: getattr(tally, name) for name in FAILURES if getattr(tally, name)}
 
 
+class Seen(Exception):
+    """What must never happen has happened."""
+
+
+def seen(failure: str, seed: int, rounds: int, changes: Changes) -> bool:
+    """Whether power that goes shows what a guard that was taken out lets through; ends with the
+    first band that shows it."""
+    tally = Tally("power", seed)
+
+    def told(_line: str) -> None:
+        if getattr(tally, failure):
+            raise Seen
+
+    with contextlib.suppress(Seen):
+        power.run(tally, rounds, told, changes)
+    return bool(getattr(tally, failure))
+
+
 OVER_TORN_SLOTS = instead(
     "band/mount.py", "_first_free(ring, newest)", "max(1, _first_free(ring, newest) - 1)"
 )
@@ -39,10 +58,12 @@ def test_cuts_lose_double_and_brick_nothing() -> None:
     assert not failures(tally)
 
 
-def test_a_log_that_writes_on_over_a_torn_slot_is_seen_to_lose() -> None:
-    tally = Tally("power", 0)
-    power.run(tally, 12, changes=OVER_TORN_SLOTS)
-    assert tally.lost
+def test_a_log_that_writes_on_over_a_torn_slot_is_seen_to_lose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(power, "CUTS_PER_BAND", 3)
+    monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
+    assert seen("lost", 0, 12, OVER_TORN_SLOTS)
 
 
 def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
@@ -53,9 +74,7 @@ def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
     monkeypatch.setattr(power, "CUTS_PER_BAND", 6)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
     monkeypatch.setattr(power, "RETIRE_SHARE", 0.0)
-    tally = Tally("power", 1)
-    power.run(tally, 24, changes=instead("band/keys.py", put + wipe, wipe + put))
-    assert tally.bricked
+    assert seen("bricked", 1, 24, instead("band/keys.py", put + wipe, wipe + put))
 
 
 def test_a_band_without_keys_that_is_not_marked_retired_first_is_seen_to_brick(
@@ -64,11 +83,9 @@ def test_a_band_without_keys_that_is_not_marked_retired_first_is_seen_to_brick(
     monkeypatch.setattr(power, "RETIRE_SHARE", 1.0)
     mark = "        self.set_state(records.RETIRED, self.issue_number)\n"
     erase = "        self.keys.erase()\n"
-    tally = Tally("power", 0)
     monkeypatch.setattr(power, "CUTS_PER_BAND", 2)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
-    power.run(tally, 12, changes=instead("band/app.py", mark + erase, erase + mark))
-    assert tally.bricked
+    assert seen("bricked", 0, 12, instead("band/app.py", mark + erase, erase + mark))
 
 
 def test_a_band_that_writes_nothing_is_seen_to_lose() -> None:

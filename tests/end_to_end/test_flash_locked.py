@@ -1,5 +1,6 @@
 """Flashing meets a band that was handed out and is locked: real tools, virtual boards."""
 
+import shlex
 import shutil
 import statistics
 import time
@@ -156,9 +157,9 @@ def test_a_locked_band_lets_nobody_to_its_repl_however_long_its_start_takes(
 ) -> None:
     _board, port, serial = handed_out(shop, slot)
     slow = tmp_path / "micropython"
-    slow.write_text(f'#!/bin/sh\nsleep 0.6\nexec {bands.find_vm()} "$@"\n', encoding="utf-8")
+    slow.write_text(f'#!/bin/sh\nsleep 0.6\nexec {shlex.join(bands.vm())} "$@"\n', encoding="utf-8")
     slow.chmod(0o755)
-    monkeypatch.setattr(bands, "find_vm", lambda: str(slow))
+    monkeypatch.setattr(bands, "vm", lambda: [str(slow)])
     monkeypatch.setattr(locked, "LOOK_S", 0.0)
     assert_refused(shop.flash(port), serial)
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support import ROOT, VM
+from support import ROOT
 from zoneband import release
 from zoneband.dock import update
 from zoneband.dock.greeting import Refused
@@ -257,7 +257,7 @@ class Flash:
             "STAND_IN_RESET_CAUSE": cause,
         }
         return subprocess.Popen(
-            [str(VM), "-X", f"heapsize={bands.heap()}", "-c", _DISK + code],
+            [*bands.vm(), "-X", f"heapsize={bands.heap()}", "-c", _DISK + code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -683,7 +683,7 @@ def test_nothing_behind_a_link_is_deleted(tmp_path: Path) -> None:
     code = 'from band import update\nupdate._remove("a")\nupdate._remove("never there")'
     vm = ROOT / "host" / "zoneband" / "sim" / "vm"
     env = {**os.environ, "MICROPYPATH": f"{vm}:.frozen:{ROOT / 'firmware'}"}
-    subprocess.run([str(VM), "-c", code], cwd=root, env=env, check=True, timeout=60)
+    subprocess.run([*bands.vm(), "-c", code], cwd=root, env=env, check=True, timeout=60)
     assert not (root / "a").exists()
     assert (sources / "app.py").read_text() == "kept"
 

@@ -22,7 +22,7 @@ from zoneband.server.moving import settle
 from zoneband.server.tracing_server import TracingServer
 
 # The first test also waits for a database to be made.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("every_migration")]
 
 # --- migrations -------------------------------------------------------------------------------
 

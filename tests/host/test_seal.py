@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,14 @@ from hypothesis import strategies as st
 
 from bandbook import DAY, NOON, A, B, BandBook, key
 from stationed import come
+from support import ROOT
 from zoneband import authority, seal
 from zoneband.errors import UserError
 from zoneband.seal import Kind, PublicKey
 from zoneband.server.app import make_app
 
 PASSPHRASE = "correct horse battery staple"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "host")}
 PRIVATE = X25519PrivateKey.generate()
 PUBLIC = PublicKey(1, PRIVATE.public_key().public_bytes_raw())
 
@@ -83,6 +88,16 @@ def test_the_private_key_rests_encrypted_and_opens_with_its_passphrase(tmp_path:
     assert mode & 0o077 == 0
     with pytest.raises(UserError, match="passphrase is wrong"):
         authority.unlock(tmp_path, PASSPHRASE + "r")
+
+
+def test_a_passphrase_costs_whoever_guesses_it_what_rfc_9106_asks(tmp_path: Path) -> None:
+    # As a process of its own makes it: in this one a key costs the least.
+    make = "import sys, pathlib, zoneband.authority as a; a.make(pathlib.Path(sys.argv[1]), 'a b')"
+    subprocess.run([sys.executable, "-c", make, str(tmp_path)], check=True, env=ENVIRONMENT)
+    for name in ("key-1.private.json", "key-1.sign.private.json"):
+        facts = json.loads((tmp_path / "authority" / name).read_text())
+        assert [facts[k] for k in ("kdf", "passes", "lanes", "kib")] == ["argon2id", 3, 4, 65536]
+    assert authority.unlock(tmp_path, "a b")
 
 
 def test_each_key_has_a_number_of_its_own_and_the_newest_seals(tmp_path: Path) -> None:

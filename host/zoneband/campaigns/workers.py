@@ -3,8 +3,9 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ _T = TypeVar("_T")
 
 def each_in_turn(
     work: Callable[[int], _T], numbers: Iterable[int], at_once: int = 0
-) -> Iterator[_T]:
+) -> Generator[_T]:
     """work(number) for each, some at once (0: as many as this computer has cores), in order."""
     with ThreadPoolExecutor(at_once or os.cpu_count() or 1) as pool:
         yield from pool.map(work, numbers)
@@ -56,9 +57,11 @@ def lives(
             shutil.rmtree(root / str(number), ignore_errors=True)
             return part
 
-        for part in each_in_turn(one, range(first, first + len(shares)), at_once):
-            tally.add(part)
-            told(f"{tally.rounds} ✗ {tally.failures}" if tally.failures else f"{tally.rounds} ✓")
+        # Whoever breaks off waits for the bands that live, and begins no others.
+        with closing(each_in_turn(one, range(first, first + len(shares)), at_once)) as parts:
+            for part in parts:
+                tally.add(part)
+                told(f"{tally.rounds} {f'✗ {tally.failures}' if tally.failures else '✓'}")
 
 
 def _keep(life: Path, to: Path, verdict: Verdict, crashes: list[str]) -> None:

@@ -140,7 +140,7 @@ class Air:
 
     async def _loop(self) -> None:
         while not self._stop:
-            self._serve(0)
+            self._serve(0 if self._running is None else 0.05)
             while not self._calls.empty():
                 work, future = self._calls.get()
                 try:
@@ -148,7 +148,6 @@ class Air:
                 except Exception as error:
                     future.set_exception(error)
             if self._running is not None:
-                self._serve(0.05)
                 self._park()
                 continue
             due = self._events[0][0] if self._events else NEVER

@@ -110,7 +110,7 @@ class Solo:
         quiet, held = os.pipe()
         try:
             return subprocess.Popen(
-                [bands.find_vm(), "-X", f"heapsize={heap}", "-c", code],
+                [*bands.vm(), "-X", f"heapsize={heap}", "-c", code],
                 cwd=self.root,
                 env=self.environment(now_us, cause, power_on_us, cut) | cable,
                 stdin=quiet if terminal is None else terminal,

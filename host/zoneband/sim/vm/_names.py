@@ -12,18 +12,20 @@ import gc
 from micropython import const
 
 _POOL_BYTES = const(12000)
+_AT_ONCE = const(16)  # to ask what a heap holds is a walk over all of it
 
 
 def _fill():
-    # Whatever the script before holds: only what one name more takes tells that the pool is there.
+    # Whatever the script before holds: only what some names more take tells that the pool is there.
     n = taken = 0
     while taken < _POOL_BYTES:
         if not n & 63:
             gc.collect()
         before = gc.mem_alloc()
-        getattr(gc, "%x" % n, None)
+        for _ in range(_AT_ONCE):
+            getattr(gc, "%x" % n, None)
+            n += 1
         taken = gc.mem_alloc() - before
-        n += 1
     gc.collect()
 
 
