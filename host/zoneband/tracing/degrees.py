@@ -92,6 +92,8 @@ def prepare(db: duckdb.DuckDBPyConnection, rule: RuleSet, offsets: Mapping[int, 
     table(db, "offsets", ("band", "db"), offsets.items())
     table(db, "signs", ("sign",), [(1,), (-1,)])
     size = rule.window_s
+    away = [size * n for n in range(1, rule.bridge_s // size + 2)]
+    table(db, "beside", ("step_s",), [(step_s,) for n in away for step_s in (-n, n)])
     most = (_LONGEST_S + rule.bridge_s) // size + 1
     db.execute(
         "CREATE OR REPLACE TABLE spread AS SELECT n * $size AS span_s, m * $size AS add_s "

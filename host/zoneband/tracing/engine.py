@@ -56,6 +56,7 @@ def opened(
     good = [path for path in there if path not in spoilt]
     with duckdb.connect(":memory:") as db:
         db.execute("SET enable_progress_bar = false")  # it would be on the output of whoever asks
+        db.execute("SET parquet_metadata_cache = true")  # every query reads each file twice
         try:
             _view(db, good, wearings)
         except duckdb.Error:
