@@ -146,7 +146,18 @@ def duckdb_vs_sqlite() -> dict[str, float]:
         began = time.monotonic()
         found = contacts(db, rule, spans, called_only=True)
         on_duck = time.monotonic() - began
-        for name in ("encounters", "cases", "offsets", "steps", "spread", "rule", "signs", "known"):
+        tables = (
+            "encounters",
+            "cases",
+            "offsets",
+            "steps",
+            "spread",
+            "beside",
+            "rule",
+            "signs",
+            "known",
+        )
+        for name in tables:
             read = db.db.execute(f"SELECT * FROM {name}")
             columns = [each[0] for each in read.description or ()]
             other.execute(f"CREATE TABLE {name} ({', '.join(columns)})")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,26 @@ rule_sets = st.builds(
     period_s=st.sampled_from([900, 3600, 86_400, 1_209_600]),
     drop_shorter_min=st.sampled_from([0.0, 2.0, 10.0]),
     drop_beyond_db=st.sampled_from([None, 40.0, 55.0]),
-    bridge_s=st.sampled_from([0, 60, 600]),
+    bridge_s=st.sampled_from([0, 60, 300, 600]),
 ) | st.sampled_from(sorted(RULES.values(), key=lambda rule: rule.name))
+
+
+LONG_BRIDGE = replace(RULES["vietnam"], bridge_s=600)
+
+
+def pauses(from_s: int, to_s: int) -> list[Row]:
+    """Two records with a pause between them; windows begin each 300 s."""
+    begin = BEGIN - BEGIN % 300
+    spans = (0, from_s), (to_s, to_s + 600)
+    return [(1, 2, begin + a, b - a, 50, -60, -55) for a, b in spans]
 
 
 def on_sqlite(db: DuckSession) -> list[Exposed]:
     """The same text over the same tables in another engine."""
     other = sqlite3.connect(":memory:")
-    for name in ("encounters", "cases", "offsets", "steps", "spread", "rule", "signs", "known"):
+    for name in (
+        "encounters", "cases", "offsets", "steps", "spread", "beside", "rule", "signs", "known",
+    ):  # fmt: skip
         found = db.db.execute(f"SELECT * FROM {name}")
         columns = [each[0] for each in found.description or ()]
         other.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
@@ -80,6 +93,15 @@ def on_sqlite(db: DuckSession) -> list[Exposed]:
 @settings(deadline=None, max_examples=25)
 # One sighting just before the span stands for some seconds of it.
 @example([(1, 2, BEGIN, 0, 1, -45, -45)], RULES["vietnam"], 1, 1381, {})
+# A pause longer than is bridged, within one window.
+@example(pauses(20, 200), RULES["vietnam"], -100, 4000, {})
+# One that is bridged over the edge of a window, from either side of it.
+@example(pauses(280, 310), RULES["vietnam"], -100, 4000, {})
+@example(pauses(300, 350), RULES["vietnam"], -100, 4000, {})
+@example(pauses(250, 300), RULES["vietnam"], -100, 4000, {})
+# One that is bridged over whole windows, and one from edge to edge.
+@example(pauses(280, 810), LONG_BRIDGE, -100, 4000, {})
+@example(pauses(300, 600), LONG_BRIDGE, -100, 4000, {})
 @given(
     rows, rule_sets, st.integers(-100, 4000), st.integers(60, 90_000),
     st.dictionaries(st.integers(1, 4), st.integers(-10, 10)),

@@ -93,6 +93,8 @@ def prepare(db: Session, rule: RuleSet, offsets: Mapping[int, int]) -> None:
     table(db, "offsets", ("band", "db"), offsets.items())
     table(db, "signs", ("sign",), [(1,), (-1,)])
     size = rule.window_s
+    away = [size * n for n in range(1, rule.bridge_s // size + 2)]
+    table(db, "beside", ("step_s",), [(step_s,) for n in away for step_s in (-n, n)])
     most = (_LONGEST_S + rule.bridge_s) // size + 1
     span, add = np.tril_indices(most + 1)
     db.put("spread", pa.table({"span_s": span * size, "add_s": add * size}))
