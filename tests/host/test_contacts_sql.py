@@ -1,6 +1,9 @@
 """The query over many cases, against the count of one contact after the other; and chains."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support import ROOT
 from zoneband.server import store
 from zoneband.tracing import degrees, engine, rules
 from zoneband.tracing.degrees import Exposed, Span, Wearer
@@ -218,3 +222,22 @@ def test_without_segments_there_are_no_contacts(tmp_path: Path) -> None:
     with engine.opened([]) as (db, bad):
         degrees.prepare(db, RULES["gaen"], {})
         assert degrees.contacts(db, RULES["gaen"], [Span(1, 1, 0, BEGIN)]) == [] == bad
+
+
+def test_a_question_does_not_read_pandas_which_spark_brings(tmp_path: Path) -> None:
+    # To read it takes half a second of every process.
+    (tmp_path / "pandas.py").write_text("print('read')\nraise ImportError\n")
+    file = segment(tmp_path, met(1, 2, 0, 30))
+    ask = (
+        "import sys, pathlib\n"
+        "from zoneband.tracing import degrees, engine, rules\n"
+        "rule = rules.load()[rules.DEFAULT]\n"
+        "with engine.opened([pathlib.Path(sys.argv[1])]) as (db, _):\n"
+        "    degrees.prepare(db, rule, {1: 3})\n"
+        f"    span = degrees.Span(0, 1, {BEGIN}, {BEGIN + 90_000})\n"
+        "    print(len(degrees.contacts(db, rule, [span])))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'host'}"}
+    words = [sys.executable, "-c", ask, str(file)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from zoneband.tracing.engine import Session, table
+from zoneband.tracing.engine import Session, column, table
 from zoneband.tracing.rules import RuleSet
 
 _SQL = (Path(__file__).parent / "contacts.sql").read_text(encoding="utf-8")
@@ -96,8 +96,8 @@ def prepare(db: Session, rule: RuleSet, offsets: Mapping[int, int]) -> None:
     away = [size * n for n in range(1, rule.bridge_s // size + 2)]
     table(db, "beside", ("step_s",), [(step_s,) for n in away for step_s in (-n, n)])
     most = (_LONGEST_S + rule.bridge_s) // size + 1
-    span, add = np.tril_indices(most + 1)
-    db.put("spread", pa.table({"span_s": span * size, "add_s": add * size}))
+    span, add = (column(n * size) for n in np.tril_indices(most + 1))
+    db.put("spread", pa.Table.from_arrays([span, add], names=["span_s", "add_s"]))
 
 
 def contacts(
