@@ -30,7 +30,7 @@ class LocalServer:
         http = httpx2.Client(
             base_url=self.url,
             headers=headers,
-            verify=True if context is None else context,
+            verify=context or False,  # plain HTTP has no certificate
             trust_env=False,
         )
         if context is not None:

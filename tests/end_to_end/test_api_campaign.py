@@ -6,8 +6,9 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
+from trials import failures
 from zoneband.campaigns import api, api_site
-from zoneband.campaigns.tally import FAILURES, Tally
+from zoneband.campaigns.tally import Tally
 from zoneband.server import roles
 
 pytestmark = pytest.mark.timeout(300)
@@ -17,10 +18,6 @@ def trial(only: str, seconds: float, plant: api.Plant | None = None) -> Tally:
     tally = Tally("api", 0)
     api.run(tally, 1, seconds=seconds, only=only, plant=plant)
     return tally
-
-
-def failures(tally: Tally) -> dict[str, int]:
-    return {name: getattr(tally, name) for name in FAILURES if getattr(tally, name)}
 
 
 @pytest.mark.parametrize("name", api_site.TARGETS)

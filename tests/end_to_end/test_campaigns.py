@@ -1,6 +1,5 @@
 """Short campaigns: all is well; and with a guard taken out each sees what must never happen."""
 
-import contextlib
 import json
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from trials import failures, seen
 from zoneband.campaigns import flood, forge, fuzz, power, serial
 from zoneband.campaigns.tally import FAILURES, Tally
 from zoneband.cli.main import make_app
@@ -21,27 +21,10 @@ def instead(path: str, there: str, other: str) -> Changes:
     return {path: [(there, other)]}
 
 
-def failures(tally: Tally) -> dict[str, int]:
-    """What went wrong, by kind."""
-    return {name: getattr(tally, name) for name in FAILURES if getattr(tally, name)}
-
-
-class Seen(Exception):
-    """What must never happen has happened."""
-
-
-def seen(failure: str, seed: int, rounds: int, changes: Changes) -> bool:
-    """Whether power that goes shows what a guard that was taken out lets through; ends with the
-    first band that shows it."""
+def shows(failure: str, seed: int, rounds: int, changes: Changes) -> bool:
+    """Whether power that goes shows what a guard that was taken out lets through."""
     tally = Tally("power", seed)
-
-    def told(_line: str) -> None:
-        if getattr(tally, failure):
-            raise Seen
-
-    with contextlib.suppress(Seen):
-        power.run(tally, rounds, told, changes)
-    return bool(getattr(tally, failure))
+    return seen(tally, failure, lambda told: power.run(tally, rounds, told, changes))
 
 
 OVER_TORN_SLOTS = instead(
@@ -63,7 +46,7 @@ def test_a_log_that_writes_on_over_a_torn_slot_is_seen_to_lose(
 ) -> None:
     monkeypatch.setattr(power, "CUTS_PER_BAND", 3)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
-    assert seen("lost", 0, 12, OVER_TORN_SLOTS)
+    assert shows("lost", 0, 12, OVER_TORN_SLOTS)
 
 
 def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
@@ -74,7 +57,7 @@ def test_keys_wiped_before_the_new_pair_is_whole_are_seen_to_brick(
     monkeypatch.setattr(power, "CUTS_PER_BAND", 6)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
     monkeypatch.setattr(power, "RETIRE_SHARE", 0.0)
-    assert seen("bricked", 1, 24, instead("band/keys.py", put + wipe, wipe + put))
+    assert shows("bricked", 1, 24, instead("band/keys.py", put + wipe, wipe + put))
 
 
 def test_a_band_without_keys_that_is_not_marked_retired_first_is_seen_to_brick(
@@ -85,7 +68,7 @@ def test_a_band_without_keys_that_is_not_marked_retired_first_is_seen_to_brick(
     erase = "        self.keys.erase()\n"
     monkeypatch.setattr(power, "CUTS_PER_BAND", 2)
     monkeypatch.setattr(power, "FIRST_POWER_UPS", 0)
-    assert seen("bricked", 0, 12, instead("band/app.py", mark + erase, erase + mark))
+    assert shows("bricked", 0, 12, instead("band/app.py", mark + erase, erase + mark))
 
 
 def test_a_band_that_writes_nothing_is_seen_to_lose() -> None:

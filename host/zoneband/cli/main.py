@@ -126,13 +126,11 @@ def main() -> None:
             set_language(word[7:])
     try:
         make_app(sys.argv[1:])(prog_name="zoneband")
-    except UserError as error:
-        print(error.message, file=sys.stderr)
-        sys.exit(int(error.code))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if (told := faults.told(error)) is None:
+        told = error if isinstance(error, UserError) else faults.told(error)
+        if told is None:
             raise
         print(told.message, file=sys.stderr)
         sys.exit(int(told.code))
