@@ -237,6 +237,7 @@ def test_the_timeline_has_a_bar_for_every_meeting_and_a_table_that_says_the_same
     drawn = set(page.locator("svg.timeline .who").all_text_contents())
     assert drawn == {who.name for who in TO_CALL} | {MARKET.serial}
     page.get_by_role("link", name=vi("Also those who need not be called")).click()
+    page.wait_for_url("**/timeline?all=1")  # whole: what is counted is not waited for
     for day in ("2026-11-01", "2026-11-02", "2026-11-03"):
         section = page.locator(f"section[aria-labelledby='{day}']")
         bars = section.locator("svg rect.run")
