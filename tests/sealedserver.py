@@ -11,7 +11,8 @@ from sealedbook import AUTHORITY, NUMBER, SealedBook
 from stationed import come
 from zoneband.seal import PublicKey
 from zoneband.server.app import make_app
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.enrolment import Enrolment
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 from zoneband.wire import receipt
 

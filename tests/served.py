@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from bandbook import DAY, NOON, A, B, key
 from stationed import come
 from zoneband.server.app import make_app
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.enrolment import Enrolment
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 from zoneband.wire import handshake, orders
 

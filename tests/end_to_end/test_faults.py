@@ -25,8 +25,9 @@ from zoneband.cli.dock import Station as DockStation
 from zoneband.dock.job import ISSUE, DockJob, DockResult, Outcome
 from zoneband.dock.link import Link
 from zoneband.dock.session import BandSession, Refused
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.sim import keys
 from zoneband.sim.keys import dock_key
 from zoneband.sim.simulation import Provision, Reset

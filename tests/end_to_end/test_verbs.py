@@ -15,7 +15,8 @@ import clocked
 from bandbook import NOON, A, B, BandBook, key
 from certificates import Authority
 from support import ROOT
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.enrolment import Enrolment
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 
 

@@ -439,7 +439,8 @@ def test_an_end_that_only_a_station_names_is_no_gap(server: Server) -> None:
 
 def test_a_batch_that_waits_for_a_key_hides_no_gap_that_it_does_not_bring(tmp_path: Path) -> None:
     from sealedbook import AUTHORITY
-    from zoneband.server.tracing_server import Enrolment, TracingServer
+    from zoneband.server.enrolment import Enrolment
+    from zoneband.server.tracing_server import TracingServer
 
     server = TracingServer(tmp_path, utc=lambda: NOON, numbers=[1, 2])
     server.enrol(Enrolment(A, "virtual", "band", NOON // 86400, key(A), bytes(32), key(A + "r")))

@@ -35,8 +35,9 @@ from zoneband.errors import UserError
 from zoneband.seal import Kind
 from zoneband.server import audit_log, ledger, store
 from zoneband.server.audit import OPERATOR
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.erasures import NAME, Erasure, Erasures, Part, load, read_one
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.server.unwanted import Erased, Unwanted
 from zoneband.tracing import case_words
 from zoneband.wire import receipt

@@ -26,8 +26,9 @@ from zoneband.flash.plan import Plan, Request
 from zoneband.groups import GroupKey, GroupKeys
 from zoneband.seal import Kind
 from zoneband.server import groups, ledger
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 from zoneband.spool import Spool
 from zoneband.station import Station

@@ -21,9 +21,10 @@ from zoneband import batch as batches
 from zoneband.cli.main import main
 from zoneband.i18n import set_language
 from zoneband.server.app import make_app
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.limits import Limits
 from zoneband.server.stations import open_stations
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 
 NOW = NOON + 86_400

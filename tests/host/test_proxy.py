@@ -18,9 +18,10 @@ from bandbook import DAY, NOON, A, B, BandBook, key
 from certificates import Authority
 from stationed import known
 from zoneband.server.accounts import Accounts, new_secret
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.ledger import open_ledger
 from zoneband.server.process import running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 from zoneband.spool import Spool
 from zoneband.station import Station

@@ -25,9 +25,10 @@ from sealedbook import AUTHORITY, LOG_ID, NUMBER, SealedBook
 from support import MemoryNvs, NorFlash, run_in_vm
 from zoneband import batch as batches
 from zoneband.server import ledger
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.opener import Opener
 from zoneband.server.parse import parse
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 from zoneband.wire import bluezone, records
 

@@ -21,9 +21,10 @@ from zoneband import authority, seal, station_status
 from zoneband import station as stations
 from zoneband.seal import Kind
 from zoneband.server import status
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
 from zoneband.server.running import Running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader

@@ -19,9 +19,10 @@ from stationed import known
 from support import ROOT
 from zoneband.errors import UserError
 from zoneband.server import tls
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
 from zoneband.server.tls import Tls
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.upload import Uploader

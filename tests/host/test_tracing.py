@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from bandbook import DAY, NOON, A, B, BandBook, C, key
 from zoneband.server import ledger
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.refused import Refused
-from zoneband.server.tracing_server import Enrolment, TracingServer, Unknown
+from zoneband.server.tracing_server import TracingServer, Unknown
 from zoneband.tracing import words
 from zoneband.wire import records
 

@@ -16,8 +16,9 @@ from stationed import known, settings
 from support import ROOT
 from zoneband import units
 from zoneband.errors import UserError
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 from zoneband.upload import Uploader
 

@@ -25,8 +25,9 @@ from support import ROOT
 from zoneband import batch as batches
 from zoneband import upload
 from zoneband.errors import UserError
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature, write_key
 from zoneband.spool import Spool
 from zoneband.upload import Uploader, check_url, wait_s

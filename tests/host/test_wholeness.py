@@ -12,7 +12,8 @@ from bandbook import DAY, NOON, A, B, BandBook, key
 from zoneband import batch as batches
 from zoneband import doctor
 from zoneband.server import ledger, wholeness
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.enrolment import Enrolment
+from zoneband.server.tracing_server import TracingServer
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -19,9 +19,10 @@ from zoneband.campaigns.made import Docked, MadeLog
 from zoneband.server.accounts import csrf
 from zoneband.server.app import make_app
 from zoneband.server.audit import OPERATOR
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.limits import Limits
 from zoneband.server.roles import ROLES
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
 from zoneband.sim import keys
 from zoneband.wire import bluezone, log

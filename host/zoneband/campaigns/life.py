@@ -16,9 +16,10 @@ from zoneband import batch as batches
 from zoneband.campaigns.tally import Verdict
 from zoneband.dock.job import DockJob, DockResult, Outcome
 from zoneband.release import Bundle
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.opener import Opener
 from zoneband.server.parse import parse
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.tracing_server import TracingServer
 from zoneband.sim import band as bands
 from zoneband.sim import keys
 from zoneband.sim.band import HARD_RESET, PWRON_RESET, Provision

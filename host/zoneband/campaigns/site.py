@@ -27,7 +27,8 @@ from zoneband.campaigns.nursery import NO_LIMIT, Child, Clock, Nursery
 from zoneband.campaigns.tally import Verdict
 from zoneband.seal import PublicKey
 from zoneband.server import ledger, store
-from zoneband.server.tracing_server import Enrolment, TracingServer
+from zoneband.server.enrolment import Enrolment
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 from zoneband.station import Station
 from zoneband.wire import bluezone, log

@@ -1,6 +1,8 @@
 """`zoneband serve`: the tracing server."""
 
+import gc
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.server import audit_log, logs, running, watch, wholeness
+from zoneband.server.ahead import Ahead
 from zoneband.server.alone import alone, alone_on_ledger
 from zoneband.server.app import make_app
 from zoneband.server.audit import fault_text
@@ -116,10 +119,12 @@ def command(
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
         with alone_on_ledger(where / "server"):
             private = _unlock(where, passphrase_file)
-            application = _application(where, private, limits, two_persons, token, engine)
+            ahead = Ahead()
+            application = _application(where, private, limits, two_persons, token, engine, ahead)
             _look_at_audit(where / "server")
             _greet(running.url_of("https" if tls else "http", host, port), bool(private))
-            with Upkeep(application.state.server).running():
+            gc.freeze()  # what is there now stays: the collector need not walk it again and again
+            with closing(ahead), Upkeep(application.state.server).running():
                 running.run(application, where / "server", host, port, list(private), tls, tls_dir)
 
 
@@ -130,6 +135,7 @@ def _application(
     two_persons: bool,
     metrics_token: str | None,
     engine: str,
+    ahead: Ahead,
 ) -> FastAPI:
     directory = where / "server"
     with telling(directory):
@@ -142,6 +148,7 @@ def _application(
             erasures=operator.erasures(where),
             metrics_token=metrics_token,
             engine=engine,
+            ahead=ahead,
         )
         for line in wholeness.settle(application.state.server, directory):
             print(line, flush=True)

@@ -26,6 +26,7 @@ from zoneband.server import (
     session_routes,
     upkeep_routes,
 )
+from zoneband.server.ahead import Ahead
 from zoneband.server.audit import Unwritable
 from zoneband.server.gate import Asker, Gate, asker
 from zoneband.server.limits import Limits
@@ -68,14 +69,15 @@ def make_app(
     erasures: Path | None = None,
     metrics_token: str | None = None,
     engine: str = DUCKDB,
+    ahead: Ahead | None = None,
 ) -> FastAPI:
     """The application over one data directory. utc: Unix seconds now; public_keys: what stations
     seal to; private_keys: the authority's, by number, None until somebody gives the passphrase;
     limits: of what stations may ask; two_persons: a case is traced only when another account has
     confirmed it; erasures: as in TracingServer; metrics_token: opens /metrics, None: nothing
-    does; engine: what traces ask (zoneband.tracing.engine.checked)."""
+    does; engine: what traces ask (zoneband.tracing.engine.checked); ahead: as in TracingServer."""
     numbers = [key.number for key in public_keys]
-    server = TracingServer(directory, utc=utc, numbers=numbers, erasures=erasures, engine=engine)
+    server = TracingServer(directory, utc, numbers, erasures, engine, ahead)
     server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)

@@ -60,14 +60,13 @@ def split(
                 source = out.get(number)
                 if source is None:
                     source = out[number] = Brought()
-                kept = source.slots
-                for i in range(begin, end, size):
-                    slot = slots[i : i + size]
-                    if kept[at]:
-                        source.add(at, slot)
-                    else:
-                        kept[at] = (slot,)
-                    at += 1
+                new = [slots[i : i + size] for i in range(begin, end, size)]
+                until = at + len(new)
+                if any(source.slots[at:until]):
+                    for place, slot in enumerate(new, at):
+                        source.add(place, slot)
+                else:
+                    source.slots[at:until] = [(slot,) for slot in new]
             begin, number, at = end, number + 1, 0
     return out
 

@@ -103,6 +103,8 @@ class Identities:
         which the ID's slot began (-1: nobody's, or of a chain that the band had left). today: the
         UTC day now, which bounds the search."""
         high, low = _split(ids)
+        order = np.argsort(high)  # a table is searched in its own order in half the time
+        high, low = high[order], low[order]
         chains = np.zeros(len(ids), np.int64)
         due = np.full(len(ids), -1, np.int64)
         days = range(today - LOOK_BACK_DAYS, today + _AHEAD_DAYS + 1)  # as `covers` says
@@ -117,7 +119,9 @@ class Identities:
                 due[hit] = day * bluezone.DAY_S + part.slot[at[good]] * np.int64(bluezone.SLOT_S)
         # The chain that a band left is public: its later IDs are somebody else's doing.
         due[due >= self._until[chains] + bluezone.SLOT_S] = -1
-        return self._band[chains], due
+        band = np.empty_like(chains)
+        band[order], due[order] = self._band[chains], due.copy()
+        return band, due
 
     def _day(self, day: int) -> _Day:
         table = self._days.get(day)

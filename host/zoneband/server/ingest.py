@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, insert, select, 
 
 from zoneband.batch import BatchHeader
 from zoneband.server import chains, erase_marks, gone, ledger, store, unwanted
+from zoneband.server import heard as hearing
 from zoneband.server.database import upsert
 from zoneband.server.identities import Identities
 from zoneband.server.parse import Placed
@@ -26,7 +27,6 @@ from zoneband.wire import readers, records
 
 DAY_S = 86400
 MERGE_AT = 16
-UNPLACED = -1  # `clock` of encounters whose boot has no clock point yet
 _SAME_S = 0.2
 _MARKS = (
     records.DOCK,
@@ -66,8 +66,8 @@ class Ingest:
         _marks(db, header, marks, lines)
         heard = [p for p in fresh if p.record[0] == records.ENCOUNTER]
         if heard:
-            columns = _columns(band, header.log_id, heard)
-            _place(columns, lines)
+            columns = hearing.columns(band, header.log_id, heard)
+            hearing.place(columns, lines)
             self._keep(db, columns, today, name)
         if better:
             first = all(better.values())
@@ -229,7 +229,7 @@ class Ingest:
             self._replace(db, row, rest, row["tried"])
         if moved:
             columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
-            _place(columns, lines)
+            hearing.place(columns, lines)
             self._keep(db, columns, today)
 
     def swap(self, db: Connection, row: Mapping[Any, Any], made: store.Rewritten) -> None:
@@ -444,41 +444,3 @@ def _retime_rows(db: Connection, table: Table, serial: str, lines: Mapping[int, 
         if utc_s != row["utc_s"]:
             same = [column == row[column.name] for column in table.primary_key]
             db.execute(update(table).where(*same).values(utc_s=utc_s))
-
-
-def _columns(band: int, log_id: int, heard: list[Placed]) -> store.Columns:
-    # Everything but the times and whose the IDs are.
-    ids: list[bytes] = []
-    numbers: list[tuple[int, ...]] = []
-    for placed in heard:
-        rid, at, duration, count, mean, top, shares, _ = readers.read_encounter(placed.record)
-        ids.append(rid)
-        run_s = placed.base_s + at
-        place = placed.boot_id, placed.sector, placed.slot
-        numbers.append((run_s, duration, count, mean, top, *place, shares))
-    table = np.array(numbers, np.int64)
-    names = ("run_s", "duration_s", "sightings", "rssi_mean", "rssi_max", "boot_id", "sector")
-    names = (*names, "slot", "shares")
-    columns: store.Columns = {name: table[:, i] for i, name in enumerate(names)}
-    n = len(heard)
-    columns["observer"] = np.full(n, band, np.int64)
-    columns["log_id"] = np.full(n, log_id, np.int64)
-    columns["rotating_id"] = np.frombuffer(b"".join(ids), np.uint8).reshape(n, 12)
-    columns["contact"] = np.full(n, -1, np.int64)
-    columns["due_s"] = np.full(n, -1, np.int64)
-    return columns
-
-
-def _place(columns: store.Columns, lines: Mapping[int, Timeline]) -> None:
-    # True UTC of each row, and how good it is.
-    boots, runs = columns["boot_id"].tolist(), columns["run_s"].tolist()
-    columns["start_s"] = np.array(
-        [
-            round(lines[boot].utc(run)) if boot in lines else UNPLACED_DAY * DAY_S
-            for boot, run in zip(boots, runs, strict=True)
-        ],
-        np.int64,
-    )
-    columns["clock"] = np.array(
-        [lines[boot].quality if boot in lines else UNPLACED for boot in boots], np.int64
-    )

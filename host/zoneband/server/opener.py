@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -46,54 +46,87 @@ class Chain(Protocol):
         ...
 
 
+class Run(NamedTuple):
+    """A key group that was opened before, with slots from number `at` on. secret: of the slot right
+    behind the group; begin, end: of the first of the slots, and behind the last (32 bytes each).
+    The slots and their records stand one behind the other."""
+
+    at: int
+    secret: bytes
+    begin: bytes
+    slots: bytes
+    records: bytes
+    end: bytes
+
+
 class SealedChain:
     """Format 1: each slot has its own secret, the SHA-256 of the one before."""
 
-    def __init__(self, secret: bytes, log_key: bytes, log_id: int, sector: int) -> None:
+    def __init__(
+        self, secret: bytes, log_key: bytes, log_id: int, sector: int, known: Run | None = None
+    ) -> None:
         """secret: of the slot right behind the group (32 bytes)."""
-        self._secret = secret
+        self.secret = secret
         self._log_key = log_key
         self._place = struct.pack("<II", log_id, sector)
+        self._known = known
 
     def open(self, at: int, slot: bytes) -> bytes | None:
         """The record (24 bytes) in slot number `at`, None when its tag does not fit."""
         hidden = slot[: log.RECORD_BYTES]
-        key = sealing.tag_key(self._secret, self._log_key)
-        message = self._place + at.to_bytes(2, "little") + hidden
-        inner = _sha256(key.translate(_INNER) + _INNER_REST + message).digest()
-        tag = _sha256(key.translate(_OUTER) + _OUTER_REST + inner).digest()
-        if not hmac.compare_digest(tag[: log.TAG_BYTES], slot[log.RECORD_BYTES :]):
+        tag = self._tag(self.secret, at, hidden)
+        if not hmac.compare_digest(tag, slot[log.RECORD_BYTES :]):
             return None
-        cipher = Cipher(AES128(sealing.cipher_key(self._secret)), _ECB).encryptor()
-        return sealing.mix(hidden, cipher.update(sealing.COUNTERS))
+        return sealing.mix(hidden, _stream(self.secret))
 
     def run(self, at: int, slots: Sequence[bytes]) -> list[bytes]:
         """The records in slots from number `at` on, up to the first whose tag does not fit; the
         chain stands there then."""
-        # As open() and step(), for whole sectors: with the records unhidden all at once.
-        size, log_key, place, secret = log.RECORD_BYTES, self._log_key, self._place, self._secret
+        found: list[bytes] = []
+        known, self._known = self._known, None
+        if known is not None and (known.at, known.begin) == (at, self.secret):
+            count = len(known.slots) // log.SLOT_BYTES
+            if b"".join(slots[:count]) == known.slots:
+                found, self.secret = _split(known.records), known.end
+        return found + self._run(at + len(found), slots[len(found) :])
+
+    def _run(self, at: int, slots: Sequence[bytes]) -> list[bytes]:
+        # As open() and step(), with the records unhidden all at once.
+        size, secret = log.RECORD_BYTES, self.secret
         hidden: list[bytes] = []
         streams: list[bytes] = []
         for slot in slots:
             record = slot[:size]
-            number = (at + len(hidden)).to_bytes(2, "little")
-            key = sealing.tag_key(secret, log_key)
-            tag = hmac.digest(key, place + number + record, "sha256")
-            if not hmac.compare_digest(tag[: log.TAG_BYTES], slot[size:]):
+            tag = self._tag(secret, at + len(hidden), record)
+            if not hmac.compare_digest(tag, slot[size:]):
                 break
-            cipher = Cipher(AES128(sealing.cipher_key(secret)), _ECB).encryptor()
             hidden.append(record)
-            streams.append(cipher.update(sealing.COUNTERS)[:size])
+            streams.append(_stream(secret)[:size])
             secret = sealing.next_secret(secret)
-        self._secret = secret
+        self.secret = secret
         mixed = int.from_bytes(b"".join(hidden), "big") ^ int.from_bytes(b"".join(streams), "big")
-        records = mixed.to_bytes(len(hidden) * size, "big")
-        return [records[i : i + size] for i in range(0, len(records), size)]
+        return _split(mixed.to_bytes(len(hidden) * size, "big"))
 
     def step(self, slots: int) -> None:
         """Go that many slots on."""
         for _ in range(slots):
-            self._secret = sealing.next_secret(self._secret)
+            self.secret = sealing.next_secret(self.secret)
+
+    def _tag(self, secret: bytes, at: int, hidden: bytes) -> bytes:
+        key = sealing.tag_key(secret, self._log_key)
+        message = self._place + at.to_bytes(2, "little") + hidden
+        inner = _sha256(key.translate(_INNER) + _INNER_REST + message).digest()
+        return _sha256(key.translate(_OUTER) + _OUTER_REST + inner).digest()[: log.TAG_BYTES]
+
+
+def _stream(secret: bytes) -> bytes:
+    # What hides a slot's record, and 8 bytes more.
+    return Cipher(AES128(sealing.cipher_key(secret)), _ECB).encryptor().update(sealing.COUNTERS)
+
+
+def _split(records: bytes) -> list[bytes]:
+    size = log.RECORD_BYTES
+    return [records[i : i + size] for i in range(0, len(records), size)]
 
 
 class OpenChain:
@@ -123,14 +156,24 @@ class OpenChain:
         """Nothing changes from slot to slot."""
 
 
+Known = Mapping[tuple[bytes, bytes], Run]
+"""By header slot and key group."""
+
+
 class Opener:
     """Opens the logs of one band."""
 
     def __init__(
-        self, keys: Mapping[int, X25519PrivateKey], serial: str, receipt_key: bytes
+        self,
+        keys: Mapping[int, X25519PrivateKey],
+        serial: str,
+        receipt_key: bytes,
+        known: Known | None = None,
     ) -> None:
-        """keys: the authority's, by number; receipt_key: the band's (32 bytes)."""
+        """keys: the authority's, by number; receipt_key: the band's (32 bytes); known: what was
+        opened before by the same keys, for the same band."""
         self._keys = keys
+        self._known = known or {}
         self._serial = serial
         self._log_key = sealing.log_key(receipt_key)
 
@@ -150,6 +193,9 @@ class Opener:
             return OpenChain(log_id, sector)
         if fmt != log.FORMAT_SEALED or key_id not in self._keys:
             return None
+        known = self._known.get((header, group))
+        if known is not None:
+            return SealedChain(known.secret, self._log_key, log_id, sector, known)
         info = sealing.info(self._serial, header, group[:_GROUP_HEAD])
         try:
             secret = _SUITE.decrypt(found[2], self._keys[key_id], info=info)

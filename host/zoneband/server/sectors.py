@@ -70,8 +70,10 @@ class Sectors:
         nothing_new: list[int] = []
         for number, later in mine.items():
             told = sources.setdefault(number, {})
-            before = told.pop(station, None) or Brought()
-            if not before.fold(later):
+            before = told.pop(station, None)
+            if before is None:
+                before = later
+            elif not before.fold(later):
                 nothing_new.append(number)
             told[station] = before
         open_below = self._open_below(db, header, log_format)

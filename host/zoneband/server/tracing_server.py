@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from zoneband import batch as batches
-from zoneband import durable, serials
+from zoneband import durable
 from zoneband.i18n import _
 from zoneband.server import (
     brought,
     chains,
     condition,
     database,
+    enrolment,
     gone,
     groups,
     kept_batches,
@@ -30,12 +30,13 @@ from zoneband.server import (
     owner,
     working_days,
 )
-from zoneband.server import facts as checked
 from zoneband.server.accounts import Accounts
+from zoneband.server.ahead import Ahead
 from zoneband.server.audit import Audit
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
 from zoneband.server.database import upsert
+from zoneband.server.enrolment import Enrolment
 from zoneband.server.erasing import Erasing
 from zoneband.server.erasures import Erasures
 from zoneband.server.gone import Cutter, Log
@@ -43,7 +44,7 @@ from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.nonces import Nonces
-from zoneband.server.opener import Opener
+from zoneband.server.opener import Known, Opener
 from zoneband.server.readers import Readers
 from zoneband.server.retention import Retention
 from zoneband.server.rights import Rights
@@ -63,24 +64,6 @@ _say = logging.getLogger(__name__)
 _MAY_DIFFER = ("group_number", "group_generation", "log_format")
 
 
-@dataclass(frozen=True)
-class Enrolment:
-    """A band's keys (32 bytes each); base_day counts from 1970; role: "band" or "venue". The dock
-    key is made of the key of a group's generation. log_format: the lowest that the band writes
-    (zoneband.wire.log)."""
-
-    serial: str
-    board: str
-    role: str
-    base_day: int
-    base_key: bytes
-    dock_key: bytes
-    receipt_key: bytes
-    group_number: int = 1
-    group_generation: int = 1
-    log_format: int = log.FORMAT_OPEN
-
-
 class TracingServer:
     """One data directory. Calls may come from several threads; writes take turns."""
 
@@ -91,12 +74,14 @@ class TracingServer:
         numbers: Collection[int] = (),
         erasures: Path | None = None,
         engine: str = DUCKDB,
+        ahead: Ahead | None = None,
     ) -> None:
         """numbers: of the authority's public keys; what is sealed to one whose private key is not
         in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
         is not in the backups of this directory; what is in it is erased again now. engine: what
-        traces ask (zoneband.tracing.engine.checked)."""
+        traces ask (zoneband.tracing.engine.checked); ahead: opens batches before their turn."""
         self._numbers = numbers
+        self._ahead = ahead
         self._engine = owner.open_own(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
         database.on_loss(self._engine, self._fall_behind)
@@ -215,18 +200,7 @@ class TracingServer:
 
     def _enrol_facts(self, facts: dict[str, Any]) -> None:
         # An opened enrolment.
-        text, number = checked.text, checked.number
-        who = text(facts, "serial"), text(facts, "board"), text(facts, "role")
-        if who[2] not in ("band", "venue") or not re.match(serials.PATTERN, who[0]):
-            raise ValueError("no enrolment")
-        names = ("base_key", "dock_key", "receipt_key")
-        base, dock, receipts = (checked.key(facts, name) for name in names)
-        group = number(facts, "group", 1, groups.LAST_NUMBER, 1)
-        generation = number(facts, "generation", 1, groups.LAST_GENERATION, 1)
-        last_day = self._today() + chains.AHEAD_DAYS
-        day = number(facts, "base_day", chains.FIRST_DAY, last_day)
-        lowest = number(facts, "log_format", log.FORMAT_OPEN, log.FORMAT_SEALED, log.FORMAT_OPEN)
-        self.enrol(Enrolment(*who, day, base, dock, receipts, group, generation, lowest))
+        self.enrol(enrolment.read(facts, self._today()))
 
     def take_sealed(self, station: str, name: str, data: bytes) -> tuple[bool, str]:
         """Keep a sealed record and open it if its key is in memory: (new, what became of it, as
@@ -310,6 +284,7 @@ class TracingServer:
         the disk is full, and then nothing is changed."""
         parsed = batches.unpack(data)
         header = parsed.header
+        known = self._open_ahead(name, parsed) if self._ahead else {}
         with self._lock:
             if self._behind:
                 self._learn_chains()
@@ -347,7 +322,7 @@ class TracingServer:
                 band = self._band(db, header.serial)
                 rekeyed = False
                 if band is not None and not ingested and not any(map(self._waits, key_ids(parsed))):
-                    count, rekeyed, ingested = self._ingest(db, name, station, band, parsed)
+                    count, rekeyed, ingested = self._ingest(db, name, station, band, parsed, known)
                 if band is not None and ingested:
                     made = self._receipt(db, band, header.log_id, header.receipted, station)
                 nonces = self.nonces.write(db)
@@ -357,6 +332,16 @@ class TracingServer:
             self._cutter.run()
             self._sweep()
             return new, count, made
+
+    def _open_ahead(self, name: str, parsed: batches.Batch) -> Known:
+        # Before its turn, but for what was worked in before.
+        table = ledger.batches
+        with self._engine.connect() as db:
+            band = self._band(db, parsed.header.serial)
+            done = db.execute(select(table.c.ingested).where(table.c.name == name)).scalar()
+        if self._ahead is None or band is None or done:
+            return {}
+        return self._ahead.opened(parsed.chunks, self._keys, band["serial"], band["receipt_key"])
 
     def _left_of(
         self, name: str, data: bytes, parsed: batches.Batch
@@ -405,9 +390,10 @@ class TracingServer:
         station: str,
         band: Mapping[str, Any],
         batch: batches.Batch,
+        known: Known | None = None,
     ) -> tuple[int, bool, bool]:
         # (new records, whether the band has a new chain of IDs, whether all of it is worked in)
-        opener = Opener(self._keys, band["serial"], band["receipt_key"])
+        opener = Opener(self._keys, band["serial"], band["receipt_key"], known)
         fresh, whole = self._sectors.take(
             db, name, station, batch, opener, self._waits, band["log_format"]
         )
