@@ -28,6 +28,7 @@ _CASES, _DAYS = 100, 10
 _ASK = """
 import json, sys, time
 from pathlib import Path
+import duckdb  # as a server has read it, like all that the others read
 from zoneband.server import store
 from zoneband.tracing import degrees, engine, rules
 from zoneband.tracing.degrees import Span, Wearer

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from zoneband.tracing.engine import Session, column, table
+from zoneband.arrow import column
+from zoneband.tracing.engine import Session, table
 from zoneband.tracing.rules import RuleSet
 
 _SQL = (Path(__file__).parent / "contacts.sql").read_text(encoding="utf-8")

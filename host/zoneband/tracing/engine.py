@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from zoneband.arrow import column
 
 DUCKDB = "duckdb"
 COLUMNS = (
@@ -135,16 +136,9 @@ def table(
         values = [row[at] for row in every]
         real = any(isinstance(value, float) for value in values)
         numbers = np.array([value or 0 for value in values], np.float64 if real else np.int64)
-        found.append(column(numbers, [value is not None for value in values]))
+        there = np.array([value is not None for value in values], np.bool_)
+        found.append(column(numbers, there))
     session.put(name, pa.Table.from_arrays(found, names=list(columns)))
-
-
-def column(numbers: npt.NDArray[Any], there: Sequence[bool] = ()) -> pa.Array:
-    """Numbers (int64 or float64) as a column; there: of each whether it is no NULL. Made of its
-    buffers: pa.array would first read pandas, where that is installed, for half a second."""
-    bits = None if all(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
-    kind = pa.from_numpy_dtype(numbers.dtype)
-    return pa.Array.from_buffers(kind, len(numbers), [bits, pa.py_buffer(numbers)])
 
 
 def _session(engine: str) -> AbstractContextManager[Session]:
