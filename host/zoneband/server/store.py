@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from zoneband import durable
 from zoneband.server.timeline import Quality
+from zoneband.tracing.engine import column
 
 SCHEMA = pa.schema(
     [
@@ -70,15 +71,19 @@ def _table(columns: Columns) -> pa.Table:
     for field in SCHEMA:
         if field.name in _NULLABLE:
             values = columns.get(field.name, np.full(count, -1, np.int64))
-            arrays.append(pa.array(values.astype(np.int64, copy=False), mask=values < 0))
+            arrays.append(column(_int64(values), (values >= 0).tolist()))
             continue
         values = columns[field.name]
         if field.name == "rotating_id":
             raw = pa.py_buffer(np.ascontiguousarray(values, np.uint8).tobytes())
             arrays.append(pa.Array.from_buffers(field.type, len(values), [None, raw]))
         else:
-            arrays.append(pa.array(values.astype(np.int64, copy=False)))
-    return pa.table(arrays, schema=SCHEMA)
+            arrays.append(column(_int64(values)))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _int64(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.ascontiguousarray(values, np.int64)
 
 
 def _write(root: Path, day: int, table: pa.Table) -> str:
@@ -169,13 +174,25 @@ def read(root: Path, path: str) -> Columns:
     table = _read(root / path)
     columns: Columns = {}
     for field in SCHEMA:
-        column = table.column(field.name).combine_chunks()
+        found = table.column(field.name).combine_chunks()
         if field.name == "rotating_id":
-            raw = b"".join(column.to_pylist())
+            raw = b"".join(found.to_pylist())
             columns[field.name] = np.frombuffer(raw, np.uint8).reshape(-1, 12)
         else:
-            columns[field.name] = column.fill_null(-1).to_numpy(zero_copy_only=False)
+            columns[field.name] = _numbers(found)
     return columns
+
+
+def _numbers(found: pa.Array) -> npt.NDArray[np.int64]:
+    # Of its buffers, NULL as -1: to_numpy would first read pandas, where that is installed.
+    if not len(found):
+        return np.empty(0, np.int64)
+    there, raw = found.buffers()
+    numbers = np.frombuffer(raw, np.int64, len(found), 8 * found.offset)
+    if not found.null_count:
+        return numbers
+    bits = np.unpackbits(np.frombuffer(there, np.uint8), bitorder="little")
+    return np.where(bits[found.offset : found.offset + len(found)], numbers, -1)
 
 
 def _read(path: Path) -> pa.Table:
