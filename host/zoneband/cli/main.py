@@ -90,7 +90,6 @@ def _load(verb: str) -> Any:
             ExitCode.USAGE,
         ) from error
     finally:
-        gc.freeze()
         gc.enable()
 
 
