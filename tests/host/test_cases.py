@@ -14,7 +14,7 @@ from bandbook import NOON, A, B, C
 from office import PLACE, D, Office
 from zoneband.i18n import set_language
 from zoneband.seal import Kind
-from zoneband.server import ledger
+from zoneband.server import ledger, migrating
 from zoneband.server.cases import Cases
 from zoneband.server.moments import day_s
 from zoneband.tracing import case_words, rules, words
@@ -417,7 +417,7 @@ def test_only_tracers_may_ask_about_cases(office: Office) -> None:
 def test_cases_of_an_earlier_program_are_kept_there_and_back(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     with engine.begin() as db:
-        ledger.migrate(db, tmp_path, "0004")
+        migrating.migrate(db, tmp_path, "0004")
         db.execute(text(f"INSERT INTO cases VALUES (4, '{A}', '2026-11-01')"))
         db.execute(text(f"INSERT INTO cases VALUES (7, '{A}', '2026-11-02')"))
     now = ledger.open_ledger(tmp_path)
@@ -433,10 +433,10 @@ def test_cases_of_an_earlier_program_are_kept_there_and_back(tmp_path: Path) -> 
         )
         db.execute(text("UPDATE cases SET state='withdrawn' WHERE id=7"))
     with engine.begin() as db:
-        ledger.migrate(db, tmp_path, "0004")
+        migrating.migrate(db, tmp_path, "0004")
         rows = [tuple(row) for row in db.execute(text("SELECT * FROM cases"))]
         assert rows == [(4, A, "2026-11-01"), (8, B, "2026-11-03")]
-        ledger.migrate(db, tmp_path)
+        migrating.migrate(db, tmp_path)
         assert db.execute(text("SELECT count(*) FROM cases")).scalar() == 2
 
 

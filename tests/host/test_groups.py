@@ -25,7 +25,7 @@ from zoneband.flash import keys as band_keys
 from zoneband.flash.plan import Plan, Request
 from zoneband.groups import GroupKey, GroupKeys
 from zoneband.seal import Kind
-from zoneband.server import groups, ledger
+from zoneband.server import groups, ledger, migrating
 from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
 from zoneband.server.tracing_server import TracingServer
@@ -180,7 +180,7 @@ def test_stations_of_an_earlier_program_serve_the_first_group(tmp_path: Path) ->
     path = tmp_path / "server"
     path.mkdir()
     with create_engine(f"sqlite:///{path / 'ledger.sqlite'}").begin() as db:
-        ledger.migrate(db, path, "0002")
+        migrating.migrate(db, path, "0002")
         db.execute(text("INSERT INTO stations VALUES ('old', 'x')"))
         values = f"1, '{A}', 'virtual', 'band', {DAY}, x'01', x'02', x'03'"
         db.execute(text(f"INSERT INTO bands VALUES ({values})"))

@@ -16,13 +16,13 @@ from postgres import Postgres
 from zoneband import batch as batches
 from zoneband.errors import UserError
 from zoneband.i18n import set_language
-from zoneband.server import database, ledger
+from zoneband.server import database, ledger, migrating
 from zoneband.server.alone import alone
 from zoneband.server.moving import settle
 from zoneband.server.tracing_server import TracingServer
 
 # The first test also waits for a database to be made.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("every_migration")]
+pytestmark = pytest.mark.timeout(300)
 
 # --- migrations -------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def at_revision(place: Path, revision: str) -> None:
     engine = database.connect(database.url_of(place))
     with engine.begin() as db:
         database.lock(db)
-        ledger.migrate(db, place, revision)
+        migrating.migrate(db, place, revision)
     engine.dispose()
 
 
@@ -87,7 +87,8 @@ def is_as_the_program_means_it(place: Path) -> bool:
 
 
 def test_every_step_up_is_undone_by_its_step_down(place: Path) -> None:
-    revisions = [script.revision for script in ledger._scripts().walk_revisions()][::-1]
+    revisions = migrating.revisions()[::-1]
+    assert revisions[-1] == ledger.newest()
     shapes: dict[str, dict[str, Any]] = {}
     for revision in revisions:
         at_revision(place, revision)
@@ -99,6 +100,20 @@ def test_every_step_up_is_undone_by_its_step_down(place: Path) -> None:
     at_revision(place, "base")
     assert shape(place).keys() == {"alembic_version"}
     assert is_as_the_program_means_it(place)
+
+
+def test_a_new_ledger_is_as_every_migration_would_leave_it(place: Path) -> None:
+    ledger.open_ledger(place).dispose()
+    new = shape(place)
+    assert new.keys() == {table.name for table in ledger.meta.sorted_tables} | {"alembic_version"}
+    at_revision(place, "0001")
+    assert shape(place) != new
+    ledger.open_ledger(place).dispose()
+    assert shape(place) == new
+    # Not by way of a new one.
+    at_revision(place, "base")
+    at_revision(place, "head")
+    assert shape(place) == new and is_as_the_program_means_it(place)
 
 
 def old_ledger(place: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from town import AN, NAME, ONSET, PASSWORD, Town
 from zoneband.i18n import language, reading
-from zoneband.server import report
+from zoneband.server import report, report_pdf
 from zoneband.server.accounts import IDLE_S
 from zoneband.server.pages import graph, timeline, words
 from zoneband.server.pages.door import safe_path
@@ -281,12 +281,12 @@ def test_formulas_are_defused(cell: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=6000))
 def test_the_pdf_takes_whatever_a_line_holds(name: str, why: str) -> None:
-    assert report.as_pdf(calls(line(name=name, why=why))).startswith(b"%PDF")
+    assert report_pdf.as_pdf(calls(line(name=name, why=why))).startswith(b"%PDF")
 
 
 def test_the_pdf_takes_markup_as_text_and_hundreds_of_lines() -> None:
     many = [line(name="<b>Đặng & Ưng</b> ]]>", why="x" * 400, phone="0912 345 678")] * 300
-    raw = report.as_pdf(calls(*many))
+    raw = report_pdf.as_pdf(calls(*many))
     assert raw.startswith(b"%PDF") and len(raw) < 2_000_000
 
 

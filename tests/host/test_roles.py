@@ -19,7 +19,7 @@ from office import PLACE, Office
 from typed import Typed
 from zoneband.errors import UserError
 from zoneband.seal import Kind
-from zoneband.server import case_codes, database, gate, ledger
+from zoneband.server import case_codes, database, gate, ledger, migrating
 from zoneband.server.accounts import Accounts, new_secret
 from zoneband.server.audit import OPERATOR
 from zoneband.server.ledger import open_ledger
@@ -340,7 +340,7 @@ def test_accounts_of_before_keep_what_they_could(place: Path) -> None:
     def at(revision: str) -> None:
         with database.connect(database.url_of(place)).begin() as db:
             database.lock(db)
-            ledger.migrate(db, place, revision)
+            migrating.migrate(db, place, revision)
 
     at("0008")
     row = "INSERT INTO tracers VALUES ('lan', 'x', 'y', 0, 5)"

@@ -24,7 +24,7 @@ from bandbook import DAY, NOON, A, B, BandBook, C, key
 from sealedbook import AUTHORITY, LOG_ID, NUMBER, SealedBook
 from support import MemoryNvs, NorFlash, run_in_vm
 from zoneband import batch as batches
-from zoneband.server import ledger
+from zoneband.server import migrating
 from zoneband.server.enrolment import Enrolment
 from zoneband.server.opener import Opener
 from zoneband.server.parse import parse
@@ -766,7 +766,7 @@ def test_an_older_ledger_keeps_what_it_knew(tmp_path: Path) -> None:
     (path / "batches" / batches.name(data)).write_bytes(data)
     keys = {name: key(A + name) for name in ("base_key", "dock_key")}
     with create_engine(f"sqlite:///{path / 'ledger.sqlite'}").begin() as db:
-        ledger.migrate(db, path, "0002")
+        migrating.migrate(db, path, "0002")
         db.execute(
             text(
                 "INSERT INTO bands VALUES (7, :serial, 'virtual', 'band', :day, :base_key, "

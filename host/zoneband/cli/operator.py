@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from zoneband.cli.options import data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
-from zoneband.tracer import Tracer
 from zoneband.tracing import case_words
 
 if TYPE_CHECKING:
@@ -77,5 +76,8 @@ def ask(
                 code = ExitCode.USAGE if error.wrong else ExitCode.REFUSED
                 raise UserError(words, code) from error
     except Running:
+        # httpx2 is read by whoever asks.
+        from zoneband.tracer import Tracer
+
         token = (there / "tracer-token").read_text(encoding="ascii").strip()
         return Tracer(data_dir(data), url, token).ask(method, path, **values)

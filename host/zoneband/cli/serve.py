@@ -1,6 +1,5 @@
 """`zoneband serve`: the tracing server."""
 
-import gc
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -123,7 +122,6 @@ def command(
             application = _application(where, private, limits, two_persons, token, engine, ahead)
             _look_at_audit(where / "server")
             _greet(running.url_of("https" if tls else "http", host, port), bool(private))
-            gc.freeze()  # what is there now stays: the collector need not walk it again and again
             with closing(ahead), Upkeep(application.state.server).running():
                 running.run(application, where / "server", host, port, list(private), tls, tls_dir)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from zoneband import durable, secret_files
@@ -192,6 +192,9 @@ def upsert(db: Connection, table: Table) -> sqlite.Insert:
     """An insert with `on_conflict_do_nothing` and `on_conflict_do_update`, which both databases
     have under the same names."""
     if is_postgresql(db):
+        # Of no use to most servers, and a tenth of a second to read.
+        from sqlalchemy.dialects import postgresql
+
         made: Any = postgresql.insert(table)
         return made
     return sqlite.insert(table)

@@ -9,10 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -25,20 +21,28 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     UniqueConstraint,
+    inspect,
     select,
 )
 from sqlalchemy.exc import OperationalError
 
-from zoneband.errors import UserError
-from zoneband.i18n import _
 from zoneband.server import database
 
 _MANY = 500  # values in one SQL list
+_MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
 
 meta = MetaData()
+# Alembic's own: which revision a ledger is of.
+_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 class Unknown(Exception):
@@ -438,15 +442,20 @@ def open_ledger(directory: Path) -> Engine:
 def open_at(url: URL, directory: Path) -> Engine:
     """A directory's ledger that is at some URL, as `open_ledger`."""
     engine = database.connect(url)
-    newest = _scripts().get_current_head()
     try:
         with engine.connect() as db:
             database.check(db)
-            found = MigrationContext.configure(db).get_current_revision()
-        if found != newest:
+            found = revision(db)
+        if found != newest():
             with engine.begin() as db:
                 database.lock(db)
-                migrate(db, directory)
+                if inspect(db).get_table_names():
+                    # Read only here: Alembic takes as long as half of a verb.
+                    from zoneband.server import migrating
+
+                    migrating.migrate(db, directory)
+                else:
+                    _make(db)
     except OperationalError as error:
         if url.get_backend_name() == "sqlite":
             raise
@@ -454,34 +463,23 @@ def open_at(url: URL, directory: Path) -> Engine:
     return engine
 
 
-def migrate(db: Connection, directory: Path, revision: str = "head") -> None:
-    """Bring a ledger to some revision, up or down, inside the caller's transaction. Raises
-    UserError when a newer program wrote it."""
-    scripts = _scripts()
-    known = [script.revision for script in scripts.walk_revisions()]
-    found = MigrationContext.configure(db).get_current_revision()
-    if found is not None and found not in known:
-        raise UserError(
-            _("The ledger in {path} is of a newer program. Update this one.").format(path=directory)
-        )
-    config = _config()
-    config.attributes["connection"] = db
-    config.attributes["directory"] = directory
-    wanted = scripts.get_current_head() if revision == "head" else revision
-    # From the newest to the oldest.
-    order = [*known, "base"]
-    older = found is not None and order.index(found) < order.index(wanted or "base")
-    (command.downgrade if older else command.upgrade)(config, revision)
+def newest() -> str:
+    """The revision of this program: each migration's file begins with its own."""
+    return max(path.name for path in _MIGRATIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "zoneband.server:migrations")
-    return config
+def revision(db: Connection) -> str | None:
+    """The revision that a ledger is of; None for one with nothing in it."""
+    if not inspect(db).has_table(_version.name):
+        return None
+    return db.execute(select(_version.c.version_num)).scalar()
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+def _make(db: Connection) -> None:
+    # A new ledger is as the migrations would leave it.
+    meta.create_all(db, checkfirst=False)
+    _version.create(db)
+    db.execute(_version.insert().values(version_num=newest()))
 
 
 def rows(db: Connection, column: Column[Any], values: Iterable[Any]) -> Iterator[dict[str, Any]]:

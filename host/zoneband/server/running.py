@@ -76,7 +76,7 @@ def run(
     # uvicorn's own lines about requests tell addresses and whole paths: zoneband.server.watch's do
     # not.
     config = uvicorn.Config(
-        application, host=host, port=port, log_config=None, access_log=False, **more
+        application, host=host, port=port, ws="none", log_config=None, access_log=False, **more
     )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

@@ -12,13 +12,15 @@ days are off around Tết and 2 September, and which Saturdays are worked instea
 
 import tomllib
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import holidays
+from typing import TYPE_CHECKING, Any
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 NAME = "working-days.toml"
 _KEYS = {"free", "work"}
@@ -31,7 +33,13 @@ class WorkingDays:
         """free, work: days that differ from the rule."""
         self._free = free
         self._work = work
-        self._holidays = holidays.country_holidays("VN")
+
+    @cached_property
+    def _holidays(self) -> "HolidayBase":
+        # Few servers count days at every start.
+        from holidays import country_holidays
+
+        return country_holidays("VN")
 
     def is_working(self, day: date) -> bool:
         """Whether a day is worked."""

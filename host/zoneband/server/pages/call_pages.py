@@ -57,7 +57,10 @@ def add(pages: FastAPI, server: TracingServer, utc: Callable[[], float]) -> None
 
     @pages.get("/cases/{number}/calls.pdf")
     def save_pdf(number: Number, who: Seen, asked: Choice) -> Response:  # pyright: ignore[reportUnusedFunction]
-        made = report.as_pdf(call_list(number, who, asked))
+        # ReportLab is only read by whoever prints.
+        from zoneband.server import report_pdf
+
+        made = report_pdf.as_pdf(call_list(number, who, asked))
         return _download(made, "application/pdf", f"case-{number}-calls.pdf")
 
 

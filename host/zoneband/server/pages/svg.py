@@ -1,11 +1,14 @@
 """Little helpers for SVG made on the server."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from reportlab.pdfbase.ttfonts import TTFont
-
 from zoneband import fonts
+
+if TYPE_CHECKING:
+    # Read when a text must first be measured.
+    from reportlab.pdfbase.ttfonts import TTFont
 
 
 def element(name: str, content: str = "", **attributes: object) -> str:
@@ -44,5 +47,7 @@ def _value(value: object) -> str:
 
 
 @cache
-def _font(weight: str) -> TTFont:
+def _font(weight: str) -> "TTFont":
+    from reportlab.pdfbase.ttfonts import TTFont
+
     return TTFont(f"Page-{weight}", str(fonts.file(f"BeVietnamPro-{weight}")))
