@@ -207,7 +207,9 @@ class Erasing:
         bad = store.damaged(self._encounters / path for path in rows)
         counts["damaged"] += len(bad)
         there = [path for path in rows if self._encounters / path not in bad]
+        # The largest first: no worker is left alone with one at the end.
         touched = holding(self._encounters, there, bands)
+        touched.sort(key=lambda path: rows[path]["rows"], reverse=True)
 
         def rewrite(path: str) -> store.Rewritten | None:
             return store.without(self._encounters, rows[path]["day"], path, mine.rows)

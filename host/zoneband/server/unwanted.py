@@ -43,6 +43,20 @@ class Unwanted:
         observer, contact = columns["observer"], columns["contact"]
         if not self.erased:
             return drop
+        bands = np.array(sorted({each.band for each in self.erased}))
+        at = np.flatnonzero(np.isin(observer, bands) | np.isin(contact, bands))
+        drop[at] |= self._theirs(observer[at], contact[at], start[at], placed[at])
+        return drop
+
+    def _theirs(
+        self,
+        observer: npt.NDArray[np.int64],
+        contact: npt.NDArray[np.int64],
+        start: npt.NDArray[np.int64],
+        placed: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.bool_]:
+        # Of rows that hold such a band at any time, which are few of a large segment.
+        drop = np.zeros(len(start), np.bool_)
         there_are = {*np.unique(observer).tolist(), *np.unique(contact).tolist()}
         for band, from_s, to_s in self.erased:
             if band not in there_are:
