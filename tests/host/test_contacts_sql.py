@@ -224,19 +224,13 @@ def test_without_segments_there_are_no_contacts(tmp_path: Path) -> None:
         assert degrees.contacts(db, RULES["gaen"], [Span(1, 1, 0, BEGIN)]) == [] == bad
 
 
-def test_neither_a_question_nor_the_store_reads_pandas_which_spark_brings(tmp_path: Path) -> None:
+def test_a_question_does_not_read_pandas_which_spark_brings(tmp_path: Path) -> None:
     # To read it takes half a second of every process.
     (tmp_path / "pandas.py").write_text("print('read')\nraise ImportError\n")
     file = segment(tmp_path, met(1, 2, 0, 30))
     ask = (
         "import sys, pathlib\n"
-        "from zoneband.server import store\n"
         "from zoneband.tracing import degrees, engine, rules\n"
-        "file = pathlib.Path(sys.argv[1])\n"
-        "root, name = file.parents[1], str(file.relative_to(file.parents[1]))\n"
-        "store.write(root, 1, store.read(root, name))\n"
-        "store.merge(root, 1, [name, name])\n"
-        "store.without(root, 1, name, lambda rows: rows['slot'] > 4)\n"
         "rule = rules.load()[rules.DEFAULT]\n"
         "with engine.opened([pathlib.Path(sys.argv[1])]) as (db, _):\n"
         "    degrees.prepare(db, rule, {1: 3})\n"

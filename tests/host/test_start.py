@@ -37,15 +37,3 @@ def test_a_server_starts_without_what_it_may_never_need(tmp_path: Path) -> None:
     )
     assert "fastapi" in read and "sqlite3" in read
     assert not read & {"alembic", "mako", "reportlab", "holidays", "pandas", "psycopg"}
-
-
-def test_segments_are_written_and_read_without_pandas_which_spark_brings(tmp_path: Path) -> None:
-    read = read_by(
-        "import numpy as np; from pathlib import Path; from zoneband.server import store\n"
-        "one = {f.name: np.array([3]) for f in store.SCHEMA}\n"
-        "one['rotating_id'] = np.zeros((1, 12), np.uint8); one['contact'] = np.array([-1])\n"
-        f"path = Path({str(tmp_path)!r})\n"
-        "found = store.read(path, store.write(path, 1, one))\n"
-        "assert found['start_s'].tolist() == [3], found"
-    )
-    assert "pyarrow" in read and "pandas" not in read
