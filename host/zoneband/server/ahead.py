@@ -38,7 +38,7 @@ class Ahead:
         """processes: one less than there are processors, unless given; they start when they are
         needed first."""
         if processes is None:
-            processes = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1)
+            processes = min(_MOST_PROCESSES, (os.cpu_count() or 1) - 1)
         self._processes = processes
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
