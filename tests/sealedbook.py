@@ -104,7 +104,9 @@ class SealedBook:
             whole = whole[:torn] + b"\xff" * (32 - torn)
         else:
             self.records[cursor] = record
-        self.slots.append(whole)
+        # One first byte in 256 is 0xFF: where no more came, the band finds the slot free.
+        if whole != b"\xff" * 32:
+            self.slots.append(whole)
         return cursor
 
     def lose_power(self, group_bytes: int | None = None) -> None:
