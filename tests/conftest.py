@@ -1,10 +1,15 @@
-"""What all tests share: the parts of a new server that take long to make."""
+"""What all tests share: the parts of a new server that take long to make, and no deadlines."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from zoneband import authority
+
+# How long an example takes tells how busy the computer is; pytest's own limit is on what hangs.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,46 @@ def test_a_server_whose_process_was_killed_opens_the_logs_itself(
     assert "Logs are opened in the server's own process now" in caplog.text
 
 
+def test_whoever_waits_when_the_processes_end_is_not_kept_waiting(
+    ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One call is not answered in time and ends them; the others are let go with it.
+    assert ahead.opened(CHUNKS, KEYS, A, RECEIPT_KEY)
+    with ThreadPoolExecutor(8) as pool:
+        running = ahead._running()
+        (process,) = running._processes.values()
+        assert process.pid
+        os.kill(process.pid, signal.SIGSTOP)
+        waiting = [pool.submit(ahead.opened, CHUNKS, KEYS, A, RECEIPT_KEY) for _ in range(7)]
+        time.sleep(0.2)
+        monkeypatch.setattr("zoneband.server.ahead._LONGEST_S", 0.2)
+        assert ahead.opened(CHUNKS, KEYS, A, RECEIPT_KEY) == {}
+        time.sleep(0.2)
+        os.kill(process.pid, signal.SIGCONT)
+        assert all(each.result(30) in ({}, KNOWN) for each in waiting)
+    assert ahead.opened(CHUNKS, KEYS, A, RECEIPT_KEY) == {}
+
+
+PIECES = st.lists(
+    st.tuples(
+        st.integers(0, 400),
+        st.integers(0, BOOK.head - 1).flatmap(
+            lambda at: st.integers(1, 140).map(lambda count: b"".join(BOOK.slots[at : at + count]))
+        )
+        | st.binary(min_size=32, max_size=320).map(lambda raw: raw[: len(raw) // 32 * 32]),
+    ),
+    max_size=6,
+)
+
+
+@given(PIECES)
+def test_whatever_a_batch_holds_is_opened_or_left_alone(chunks: list[tuple[int, bytes]]) -> None:
+    found = Here().opened(chunks, KEYS, A, RECEIPT_KEY)
+    assert all(len(run.slots) // 32 == len(run.records) // 24 for run in found.values())
+
+
 _SERVER = """
-import os, sys, time
+import os, time
 from pathlib import Path
 from zoneband.server.ahead import Ahead
 ahead = Ahead(1)

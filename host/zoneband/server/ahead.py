@@ -58,10 +58,10 @@ class Ahead:
             return {}
         raw = tuple((number, key.private_bytes_raw()) for number, key in keys.items())
         try:
-            return (
-                self._running().submit(_open, chunks, raw, serial, receipt_key).result(_LONGEST_S)
-            )
-        except (OSError, RuntimeError) as error:  # a pool that is broken or ends, a TimeoutError
+            made = self._running().submit(_open, chunks, raw, serial, receipt_key)
+            return made.result(_LONGEST_S)
+        except Exception as error:
+            # Whatever it is, such as a process that was killed: the batch must not wait for it.
             _say.warning(_("Logs are opened in the server's own process now: %r"), error)
             self.close()
             return {}

@@ -284,7 +284,7 @@ class TracingServer:
         the disk is full, and then nothing is changed."""
         parsed = batches.unpack(data)
         header = parsed.header
-        known = self._open_ahead(name, parsed) if self._ahead else {}
+        known = self._open_ahead(name, parsed)
         with self._lock:
             if self._behind:
                 self._learn_chains()
@@ -335,11 +335,13 @@ class TracingServer:
 
     def _open_ahead(self, name: str, parsed: batches.Batch) -> Known:
         # Before its turn, but for what was worked in before.
+        if self._ahead is None:
+            return {}
         table = ledger.batches
         with self._engine.connect() as db:
             band = self._band(db, parsed.header.serial)
             done = db.execute(select(table.c.ingested).where(table.c.name == name)).scalar()
-        if self._ahead is None or band is None or done:
+        if band is None or done:
             return {}
         return self._ahead.opened(parsed.chunks, self._keys, band["serial"], band["receipt_key"])
 
