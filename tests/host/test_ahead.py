@@ -11,6 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,17 @@ from sealedserver import KEYS, held_against
 import zoneband
 from bandbook import DAY, A, B, key
 from sealedbook import LOG_ID, SealedBook
+from stationed import known
+from zoneband import authority
 from zoneband import batch as batches
 from zoneband.server.ahead import Ahead
 from zoneband.server.brought import split
 from zoneband.server.enrolment import Enrolment
 from zoneband.server.opener import Known, Opener
 from zoneband.server.parse import judge
+from zoneband.server.process import running
 from zoneband.server.tracing_server import TracingServer
+from zoneband.signing import Signature
 
 RECEIPT_KEY = key(A + "r")
 
@@ -194,6 +199,14 @@ time.sleep(600)
 """
 
 
+def ends(process: int) -> bool:
+    """Whether a process is gone soon."""
+    until = time.monotonic() + 30
+    while Path(f"/proc/{process}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return not Path(f"/proc/{process}").exists()
+
+
 def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     host = str(Path(zoneband.__file__).parents[1])
     server = subprocess.Popen(
@@ -207,7 +220,38 @@ def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     os.kill(process, 0)
     server.send_signal(signal.SIGKILL)
     server.wait()
-    until = time.monotonic() + 30
-    while Path(f"/proc/{process}").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{process}").exists()
+    assert ends(process)
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process has started."""
+    told = [each.read_text() for each in Path(f"/proc/{process}/task").glob("*/children")]
+    return [int(number) for number in " ".join(told).split()]
+
+
+def command(process: int) -> list[bytes]:
+    """The words that a process was started with."""
+    return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+
+
+def test_a_server_that_ends_takes_its_processes_along_and_says_nothing(tmp_path: Path) -> None:
+    server = enrolled(tmp_path / "server", None)
+    signs = Signature(known(server, "st"))
+    passphrase = "correct horse battery staple"
+    number, private = next(iter(KEYS.items()))
+    folder = authority.directory(tmp_path)
+    authority._lock(folder, number, "", private.private_bytes_raw(), passphrase)
+    public = private.public_key().public_bytes_raw()
+    authority.trust(tmp_path, authority.PublicKey(number, public))
+    data = BOOK.batch()
+    with running(tmp_path, passphrase) as url:
+        (serving,) = (each for each in children(os.getpid()) if b"serve" in command(each))
+        with httpx2.Client(base_url=url, auth=signs, timeout=60) as http:
+            path = f"/v1/stations/st/batches/{batches.name(data)}"
+            answer = http.put(path, content=data)
+        assert answer.status_code == 201 and answer.json()["receipt"]["upto"] == BOOK.head
+        started = children(serving)
+        assert started or os.cpu_count() == 1
+    assert all(map(ends, started))
+    log = (tmp_path / "server.log").read_text()
+    assert "leaked" not in log and "Traceback" not in log

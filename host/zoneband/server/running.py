@@ -1,6 +1,8 @@
 """Running the server's application with uvicorn, and what it leaves for `zoneband status`."""
 
 import json
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -78,5 +80,12 @@ def run(
     config = uvicorn.Config(
         application, host=host, port=port, ws="none", log_config=None, access_log=False, **more
     )
+    # uvicorn ends in order, and then sends itself the signal again: what is open here must still be
+    # closed.
+    signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
+
+
+def _leave(*_: object) -> None:
+    sys.exit(0)
