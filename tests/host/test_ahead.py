@@ -128,7 +128,7 @@ def test_a_batch_is_taken_as_it_would_be_otherwise(tmp_path: Path) -> None:
     first, second = enrolled(tmp_path / "a", here), enrolled(tmp_path / "b", None)
     one, other = (each.take("st", batches.name(data), data) for each in (first, second))
     assert one == other and here.found == KNOWN
-    assert held_against(BOOK, one[2]) == BOOK.head
+    assert held_against(BOOK, one.receipt) == BOOK.head
     # One that comes again costs nothing.
     here.found = {}
     first.take("st", batches.name(data), data)
@@ -145,8 +145,8 @@ def test_a_server_whose_process_was_killed_opens_the_logs_itself(
         process.join()
     for n in range(2):
         data = BOOK.batch(utc_ms=n)
-        _new, _count, receipt = server.take("st", batches.name(data), data)
-        assert held_against(BOOK, receipt) == BOOK.head
+        took = server.take("st", batches.name(data), data)
+        assert held_against(BOOK, took.receipt) == BOOK.head
     assert "Logs are opened in the server's own process now" in caplog.text
 
 

@@ -661,7 +661,8 @@ def test_a_log_to_a_key_that_this_passphrase_does_not_open_waits(tmp_path: Path)
     book = SealedBook(A)
     book.fill(10, B)
     data = book.batch()
-    assert server.take("st", batches.name(data), data)[1:] == (0, None)
+    took = server.take("st", batches.name(data), data)
+    assert (took.count, took.receipt) == (0, None)
     assert server.band_state(A)["logs"][0]["foreign"] == 0
     server.unlock({2: X25519PrivateKey.generate(), 1: AUTHORITY})
     assert server.receipt(A, LOG_ID, 0) is not None
@@ -736,7 +737,7 @@ def test_a_new_key_in_clear_counts_for_nothing(tmp_path: Path) -> None:
         base = clear.log.ready(3600)
         clear.log.append(records.new_key(3600 - base, half, DAY, b"x" * 16))
     data = clear.batch()
-    assert server.take("st", batches.name(data), data)[1] == 2
+    assert server.take("st", batches.name(data), data).count == 2
     assert server.base_keys(B) == [(DAY, key(B))]
 
 
@@ -790,7 +791,7 @@ def test_an_older_ledger_keeps_what_it_knew(tmp_path: Path) -> None:
     assert made is not None and made["upto"] == 9
     clear.met(B, NOON + 1800, 10, -66)
     more = clear.batch()
-    assert server.take("st", batches.name(more), more)[1] == 2  # those before are not new
+    assert server.take("st", batches.name(more), more).count == 2  # those before are not new
     made = server.receipt(A, 77, 0)
     assert made is not None and made["upto"] == 11
 
@@ -841,8 +842,9 @@ def test_damage_never_raises_never_invents_and_never_goes_unseen(damage: Damage)
         server.unlock(KEYS)
         server.enrol(Enrolment(A, "virtual", "band", DAY, key(A), bytes(32), key(A + "r")))
         data = book.batch(chunks=in_chunks(slots))
-        _, count, made = server.take("st", batches.name(data), data)
-        assert count == len(found.records)
+        took = server.take("st", batches.name(data), data)
+        assert took.count == len(found.records)
+        made = took.receipt
         state = server.band_state(A)["logs"][0]
         # 1: what was torn from the start.
         if set(differ) - {74}:

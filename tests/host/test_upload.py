@@ -255,8 +255,8 @@ def test_a_server_without_disk_space_says_so_and_takes_the_batch_later(
     assert done.stdout.startswith("507 the server's disk is full"), done.stdout + done.stderr
     assert not list((tmp_path / "server" / "batches").glob("*"))
     server = TracingServer(tmp_path / "server")
-    new, count, _ = server.take("st", name, spool.data(name))
-    assert new and count == 5
+    took = server.take("st", name, spool.data(name))
+    assert took.new and took.count == 5
 
 
 def test_the_verb_says_what_is_left(spool: Spool, tmp_path: Path) -> None:

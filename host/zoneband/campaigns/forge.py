@@ -309,8 +309,8 @@ def _station_log(life: Life, fmt: int) -> bytes:
 
 
 def _server_takes(life: Life, data: bytes) -> bool:
-    _, count, made = life.server.take("campaign", batches.name(data), data)
-    return bool(count or made)
+    took = life.server.take("campaign", batches.name(data), data)
+    return bool(took.count or took.receipt)
 
 
 def log_sealed_by_a_station(attack: _Attack) -> bool:

@@ -245,9 +245,9 @@ class Life:
     def deliver(self) -> None:
         """The server takes what waits in the spool, and its receipts come back."""
         for name in self.spool.waiting():
-            _, count, made = self.server.take("campaign", name, self.spool.data(name))
-            self._taken += count
-            if made:
+            took = self.server.take("campaign", name, self.spool.data(name))
+            self._taken += took.count
+            if made := took.receipt:
                 receipt = Receipt(
                     made["serial"], made["log_id"], made["first"], made["upto"],
                     bytes.fromhex(made["mac"]),

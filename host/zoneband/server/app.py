@@ -37,6 +37,7 @@ from zoneband.server.signed import NO_BODY, Caller, Doorkeeper
 from zoneband.server.stations import NAME_PATTERN, WrongCode
 from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer, Unknown
+from zoneband.server.uploads import Answer
 from zoneband.server.watch import Watch
 from zoneband.tracing.engine import DUCKDB
 
@@ -213,21 +214,27 @@ def make_app(
         was the whole batch; ask_back: its wearer has withdrawn consent."""
         data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
-            new, count, receipt = await run_in_threadpool(server.take, name, sha256, data)
+            took = await run_in_threadpool(take_batch, name, sha256, data, caller)
         except ValueError as error:
             raise Problem(400, str(error)) from None
-        await run_in_threadpool(server.nonces.settle, caller.mark)
-        parsed = batch.unpack(data)
-        watch.metrics.took(parsed, count)
-        serial = parsed.header.serial
-        waiting = await run_in_threadpool(server.orders.waiting, serial)
-        body: dict[str, Any] = {"batch": sha256, "records_new": count, "receipt": receipt}
-        refused, dropped = await run_in_threadpool(server.refused, sha256)
-        body |= {"records_refused": refused, "dropped": dropped}
-        body["ask_back"] = await run_in_threadpool(server.rights.ask_back, serial)
-        body["resend"] = await run_in_threadpool(server.resend, sha256, name)
-        body["orders"] = [order.hex() for order in waiting]
-        return JSONResponse(body, (201 if new else 200) if receipt or dropped else 202)
+        body = {
+            "batch": sha256,
+            "records_new": took.count,
+            "receipt": took.receipt,
+            "records_refused": took.refused,
+            "dropped": took.dropped,
+            "ask_back": took.ask_back,
+            "resend": took.resend,
+            "orders": [order.hex() for order in took.orders],
+        }
+        done = took.receipt or took.dropped
+        return JSONResponse(body, (201 if took.new else 200) if done else 202)
+
+    def take_batch(name: str, sha256: str, data: bytes, caller: Caller) -> Answer:
+        took = server.take(name, sha256, data)
+        server.nonces.settle(caller.mark)
+        watch.metrics.took(batch.unpack(data), took.count)
+        return took
 
     @app.get("/v1/bands")
     def bands(_: Annotated[Asker, Depends(asker)]) -> list[dict[str, Any]]:  # pyright: ignore[reportUnusedFunction]

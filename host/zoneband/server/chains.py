@@ -10,11 +10,11 @@ ordered to, for the day that it is: what is more, or of another day, is not take
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from zoneband.batch import BatchHeader
 from zoneband.server import ledger
-from zoneband.server.database import upsert
+from zoneband.server.database import insert_new, upsert
 from zoneband.server.parse import Placed
 from zoneband.server.timeline import Timeline
 from zoneband.wire import bluezone, log, orders, readers, records
@@ -24,6 +24,13 @@ AHEAD_DAYS = 2  # what a clock that is fast may lead to
 _NEAR_DAYS = 22
 # An order that a cut interrupts is carried out again, with another key.
 _MOST_AN_ORDER = 8
+
+
+_HALVES = (
+    select(ledger.key_halves)
+    .where(ledger.key_halves.c.serial == bindparam("serial"))
+    .order_by(ledger.key_halves.c.log_id, ledger.key_halves.c.cursor)
+)
 
 
 class KeyChain(NamedTuple):
@@ -98,20 +105,23 @@ def note(
             }
         )
     if rows:
-        db.execute(upsert(db, ledger.key_halves).on_conflict_do_nothing(), rows)
+        db.execute(insert_new(db, ledger.key_halves), rows)
     return bool(rows)
 
 
 def settle(db: Connection, serial: str, band: int, today: int) -> bool:
     """Make chains of what is known of a band's new keys, and mend since when it has them; True when
     a chain is new or changed. today: the UTC day now."""
+    keys = list(_whole_keys(db, serial))
+    if not keys:
+        return False
     table = ledger.chains
     have = {
         row.base_key: row for row in db.execute(select(table).where(table.c.band == band)).all()
     }
     room = _MOST_AN_ORDER * _ordered(db, serial) - (len(have) - 1)
     changed = False
-    for day, key, utc_s in _whole_keys(db, serial):
+    for day, key, utc_s in keys:
         if key in have:
             if utc_s is not None and have[key].from_s != utc_s:
                 db.execute(update(table).where(table.c.base_key == key).values(from_s=utc_s))
@@ -124,10 +134,7 @@ def settle(db: Connection, serial: str, band: int, today: int) -> bool:
 
 def _whole_keys(db: Connection, serial: str) -> Iterator[tuple[int, bytes, int | None]]:
     # (day, key, UTC) of every key of which both halves are here, whichever batch they came in.
-    table = ledger.key_halves
-    rows = db.execute(
-        select(table).where(table.c.serial == serial).order_by(table.c.log_id, table.c.cursor)
-    )
+    rows = db.execute(_HALVES, {"serial": serial})
     first: Any = None
     for row in rows.all():
         if row.half == 0:

@@ -200,6 +200,18 @@ def upsert(db: Connection, table: Table) -> sqlite.Insert:
     return sqlite.insert(table)
 
 
+_inserts: dict[tuple[str, str], sqlite.Insert] = {}
+
+
+def insert_new(db: Connection, table: Table) -> sqlite.Insert:
+    """An insert that leaves alone what is there already. Made once: that takes longer than it takes
+    a database to carry it out."""
+    key = db.dialect.name, table.name
+    if key not in _inserts:
+        _inserts[key] = upsert(db, table).on_conflict_do_nothing()
+    return _inserts[key]
+
+
 def forget(engine: Engine) -> None:
     """Let deleted rows leave the disk: SQLite's go from its log. PostgreSQL's own log (WAL) holds
     them until it is used again; of its tables those that name a wearer are written anew, and in

@@ -1,12 +1,13 @@
 """Marks of bands' logs in times whose wearer was erased."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from zoneband.server import gone, ledger, unwanted
 from zoneband.server.erasures import Part
 from zoneband.wire import records
 
 _EVER = 1 << 40
+_SPANS = select(ledger.erased_spans).where(ledger.erased_spans.c.serial == bindparam("serial"))
 
 
 def end_s(db: Connection, part: Part) -> int:
@@ -27,6 +28,5 @@ def drop(db: Connection, part: Part) -> int:
 
 def again(db: Connection, serial: str) -> None:
     """Forget the marks of a band that came after its wearer was erased."""
-    table = ledger.erased_spans
-    for row in db.execute(select(table).where(table.c.serial == serial)).all():
+    for row in db.execute(_SPANS, {"serial": serial}).all():
         drop(db, Part(serial, row.from_s, row.to_s, row.number))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -32,6 +33,23 @@ from zoneband.wire import log, receipt
 
 _SIZE = log.SLOT_BYTES
 _say = logging.getLogger(__name__)
+
+# Made once: to make a statement takes longer than to carry it out.
+_RECEIPT = select(ledger.kept_receipts.c.upto, ledger.kept_receipts.c.mac).where(
+    ledger.kept_receipts.c.serial == bindparam("serial"),
+    ledger.kept_receipts.c.log_id == bindparam("log_id"),
+    ledger.kept_receipts.c.first == bindparam("first"),
+)
+_STRIPS = (
+    select(
+        ledger.batches.c.name,
+        ledger.batches.c.serial,
+        ledger.batches.c.log_id,
+        ledger.batches.c.station,
+    )
+    .join(ledger.strips, ledger.strips.c.name == ledger.batches.c.name)
+    .order_by(ledger.batches.c.came_s)
+)
 
 Slots = Callable[[Connection, str, int, int, str], tuple[int, int, bytes]]
 """As zoneband.server.sectors.Sectors.genuine."""
@@ -157,13 +175,8 @@ class Cutter:
 
     def run(self) -> int:
         """Cut all that is to be cut; how many batches. Takes turns by the server's own lock."""
-        kept, strips = ledger.batches, ledger.strips
         with self._engine.connect() as db:
-            rows = db.execute(
-                select(kept.c.name, kept.c.serial, kept.c.log_id, kept.c.station)
-                .join(strips, strips.c.name == kept.c.name)
-                .order_by(kept.c.came_s)
-            ).all()
+            rows = db.execute(_STRIPS).all()
         logs: dict[Log, list[Any]] = {}
         for row in rows:
             logs.setdefault(Log(row.serial, row.log_id), []).append(row)
@@ -252,12 +265,5 @@ def _keep(db: Connection, where: Log, first: int, upto: int, mac: bytes) -> None
 
 def kept_receipt(db: Connection, where: Log, first: int) -> tuple[int, bytes] | None:
     """(upto, MAC) of a receipt that was made before its slots were gone."""
-    table = ledger.kept_receipts
-    row = db.execute(
-        select(table.c.upto, table.c.mac).where(
-            table.c.serial == where.serial,
-            table.c.log_id == where.log_id,
-            table.c.first == first,
-        )
-    ).first()
+    row = db.execute(_RECEIPT, {**where._asdict(), "first": first}).first()
     return None if row is None else (row.upto, row.mac)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, delete, insert, select, update
 
 from zoneband.batch import BatchHeader
-from zoneband.server import chains, erase_marks, gone, ledger, store, unwanted
+from zoneband.server import chains, gone, ledger, store, unwanted
 from zoneband.server import heard as hearing
-from zoneband.server.database import upsert
+from zoneband.server.database import insert_new
 from zoneband.server.identities import Identities
 from zoneband.server.parse import Placed
 from zoneband.server.timeline import Point, Quality, Timeline
@@ -38,6 +38,41 @@ _MARKS = (
 )
 
 
+_clock_spans, _segments = ledger.clock_spans, ledger.segments
+_SPANS = select(_clock_spans).where(
+    _clock_spans.c.serial == bindparam("serial"),
+    _clock_spans.c.boot_id.in_(bindparam("boots", expanding=True)),
+)
+_SAME_SPAN = ("boot_id", "run_s", "until_s", "quality", "of_band")
+_LOOSE = select(_segments).where(_segments.c.loose > 0)
+_UNPLACED = _LOOSE.where(_segments.c.day == UNPLACED_DAY)
+_OF_LEVEL = select(_segments).where(
+    _segments.c.day == bindparam("day"), _segments.c.level == bindparam("level")
+)
+_NEW_SEGMENT = insert(_segments)
+_OF_BOOTS = {
+    table: select(table).where(
+        table.c.serial == bindparam("serial"),
+        table.c.boot_id.in_(bindparam("boots", expanding=True)),
+    )
+    for table in (ledger.marks, ledger.key_halves)
+}
+
+
+class Arrived:
+    """The encounters of batches that are worked in together, at most one of each band."""
+
+    def __init__(self) -> None:
+        self.parts: list[store.Columns] = []
+        self.names: dict[int, str] = {}  # which batch is of which band, by the bands' ids
+        self.refused: dict[str, int] = {}  # by batch: encounters that were not kept
+
+    def add(self, band: int, name: str, columns: store.Columns) -> None:
+        """Those of one batch."""
+        self.names[band] = name
+        self.parts.append(columns)
+
+
 class Ingest:
     """Works batches in. Calls take turns; each runs inside the caller's transaction, and what
     it writes beside the ledger counts only once that commits."""
@@ -55,51 +90,62 @@ class Ingest:
         fresh: list[Placed],
         today: int,
         name: str,
+        arrived: Arrived,
     ) -> bool:
-        """Work the new records of a batch (its name) of an enrolled band in; True when the band has
-        a new chain of IDs, which `Identities` must hear of once this is committed.
+        """Work the new records of a batch (its name) of an enrolled band in, but for its
+        encounters, which wait in `arrived` for `keep`; True when the band has a new chain of IDs,
+        which `Identities` must hear of once this is committed.
 
         Raises OSError when a segment cannot be written."""
         marks = [p for p in fresh if p.record[0] != records.ENCOUNTER]
-        better = _clock(db, header, fresh)
-        lines = _timelines(db, header.serial, {p.boot_id for p in fresh} | better.keys())
+        better, lines = _clock(db, header, fresh)
         _marks(db, header, marks, lines)
         heard = [p for p in fresh if p.record[0] == records.ENCOUNTER]
         if heard:
             columns = hearing.columns(band, header.log_id, heard)
             hearing.place(columns, lines)
-            self._keep(db, columns, today, name)
+            arrived.add(band, name, columns)
         if better:
             first = all(better.values())
             mended = {boot: lines[boot] for boot in better}
             self._retime(db, band, mended, today, first)
             for table in (ledger.marks, ledger.key_halves):
                 _retime_rows(db, table, header.serial, mended)
-        erase_marks.again(db, header.serial)
         keys = chains.note(db, header, marks, lines)
         return (keys or bool(better)) and chains.settle(db, header.serial, band, today)
 
+    def keep(self, db: Connection, arrived: Arrived, today: int) -> None:
+        """Keep the encounters that have arrived. Raises OSError when a segment cannot be
+        written."""
+        if not arrived.parts:
+            return
+        self._keep(db, _joined(arrived.parts), today, arrived)
+        table = ledger.batches
+        for name, count in arrived.refused.items():
+            more = table.c.refused + count
+            db.execute(update(table).where(table.c.name == name).values(refused=more))
+
     # --- segments ---------------------------------------------------------------------------
 
-    def _keep(self, db: Connection, columns: store.Columns, today: int, batch: str = "") -> None:
-        # New rows, a segment a day. batch: which brought them, if it was one.
+    def _keep(
+        self, db: Connection, columns: store.Columns, today: int, arrived: Arrived | None = None
+    ) -> None:
+        # New rows, a segment a day. arrived: whose they are, if batches brought them.
         days = columns["start_s"] // DAY_S
         refuse = unwanted.load(db)
-        refused = 0
         for day in np.unique(days):
             part = {name: values[days == day] for name, values in columns.items()}
             self._resolve(part, int(day), today)
-            part, count = _without_unwanted(db, part, refuse)
-            refused += count
+            part, refused = _without_unwanted(db, part, refuse)
+            if arrived is not None:
+                for band, count in refused.items():
+                    name = arrived.names[band]
+                    arrived.refused[name] = arrived.refused.get(name, 0) + count
             if not len(part["start_s"]):
                 continue
             path = store.write(self._encounters, int(day), part)
             self._note(db, path, int(day), part, 0, self._tried(int(day), today))
             self._merge(db, int(day))
-        if refused and batch:
-            table = ledger.batches
-            more = table.c.refused + refused
-            db.execute(update(table).where(table.c.name == batch).values(refused=more))
 
     def _resolve(self, part: store.Columns, day: int, today: int) -> None:
         open_ = np.flatnonzero(part["contact"] < 0)
@@ -115,25 +161,21 @@ class Ingest:
     def _note(
         self, db: Connection, path: str, day: int, part: store.Columns, level: int, tried: int
     ) -> None:
-        db.execute(
-            insert(ledger.segments).values(
-                path=path,
-                day=day,
-                rows=len(part["start_s"]),
-                level=level,
-                unresolved=int((part["contact"] < 0).sum()),
-                tried=tried,
-                loose=int((part["clock"] < Quality.VOUCHED).sum()),
-            )
-        )
+        row = {
+            "path": path,
+            "day": day,
+            "rows": len(part["start_s"]),
+            "level": level,
+            "unresolved": int((part["contact"] < 0).sum()),
+            "tried": tried,
+            "loose": int((part["clock"] < Quality.VOUCHED).sum()),
+        }
+        db.execute(_NEW_SEGMENT, row)
 
     def _merge(self, db: Connection, day: int) -> None:
         table = ledger.segments
         for level in range(4):
-            rows = db.execute(
-                select(table).where(table.c.day == day, table.c.level == level)
-            ).mappings()
-            parts = list(rows)
+            parts = list(db.execute(_OF_LEVEL, {"day": day, "level": level}).mappings())
             if len(parts) < MERGE_AT:
                 return
             # What is damaged stays as it is: a trace tells it.
@@ -193,7 +235,7 @@ class Ingest:
                     .values(tried=self._tried(row["day"], today))
                 )
                 continue
-            part, _count = _without_unwanted(db, part, refuse)
+            part, _counts = _without_unwanted(db, part, refuse)
             self._replace(db, row, part, self._tried(row["day"], today))
 
     def _replace(
@@ -210,9 +252,7 @@ class Ingest:
     ) -> None:
         # A better clock point came for boots whose records were placed by worse ones, or by none:
         # first, when that is so of all of them.
-        table = ledger.segments
-        found = select(table).where(table.c.loose > 0)
-        rows = db.execute(found.where(table.c.day == UNPLACED_DAY) if first else found).mappings()
+        rows = db.execute(_UNPLACED if first else _LOOSE).mappings()
         moved: list[store.Columns] = []
         for row in list(rows):
             try:
@@ -228,7 +268,7 @@ class Ingest:
             rest = {name: values[~mine] for name, values in part.items()}
             self._replace(db, row, rest, row["tried"])
         if moved:
-            columns = {name: np.concatenate([m[name] for m in moved]) for name in moved[0]}
+            columns = _joined(moved)
             hearing.place(columns, lines)
             self._keep(db, columns, today)
 
@@ -296,25 +336,32 @@ class Ingest:
         self._unnamed = unnamed
 
 
+def _joined(parts: list[store.Columns]) -> store.Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _without_unwanted(
     db: Connection, part: store.Columns, refuse: Unwanted
-) -> tuple[store.Columns, int]:
-    # The rows that may be kept, and how many may not: the batches' slots of these are gone.
+) -> tuple[store.Columns, dict[int, int]]:
+    # The rows that may be kept, and how many may not, by the ids of the bands that recorded them:
+    # the batches' slots of these are gone.
     drop = refuse.rows(part)
-    count = int(drop.sum())
-    if not count:
-        return part, 0
+    if not drop.any():
+        return part, {}
     refused = {name: values[drop] for name, values in part.items()}
-    observers = np.unique(refused["observer"]).tolist()
-    serials = {row["id"]: row["serial"] for row in ledger.rows(db, ledger.bands.c.id, observers)}
-    for where, sectors in gone.places(refused, serials).items():
+    observers, counts = np.unique(refused["observer"], return_counts=True)
+    bands = ledger.rows(db, ledger.bands.c.id, observers.tolist())
+    for where, sectors in gone.places(refused, {row["id"]: row["serial"] for row in bands}).items():
         gone.mark(db, where, sectors)
-    return {name: values[~drop] for name, values in part.items()}, count
+    kept = {name: values[~drop] for name, values in part.items()}
+    return kept, dict(zip(observers.tolist(), counts.tolist(), strict=True))
 
 
-def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int, bool]:
+def _clock(
+    db: Connection, header: BatchHeader, fresh: list[Placed]
+) -> tuple[dict[int, bool], dict[int, Timeline]]:
     # Keep what the batch says of the band's clock; the boots that it is the best yet of, and
-    # whether it is the first.
+    # whether it is the first; and the timelines of all boots that its records are of.
     spans: list[dict[str, Any]] = []
     if any(placed.boot_id == header.boot_id for placed in fresh):
         # The station's word, of a run time that the band itself was in at this pull.
@@ -354,28 +401,28 @@ def _clock(db: Connection, header: BatchHeader, fresh: list[Placed]) -> dict[int
                 "of_band": True,
             }
         )
-    if not spans:
-        return {}
-    table = ledger.clock_spans
-    rows = db.execute(
-        select(table.c.boot_id, func.max(table.c.quality))
-        .where(
-            table.c.serial == header.serial,
-            table.c.boot_id.in_({span["boot_id"] for span in spans}),
-        )
-        .group_by(table.c.boot_id)
-    )
-    best = {row[0]: row[1] for row in rows}
+    boots = {placed.boot_id for placed in fresh}
+    if not boots:
+        return {}, {}
+    of = {"serial": header.serial, "boots": sorted(boots)}
+    known = [dict(row) for row in db.execute(_SPANS, of).mappings()]
+    best: dict[int, int] = {}
+    for row in known:
+        best[row["boot_id"]] = max(best.get(row["boot_id"], -1), row["quality"])
     better = {
         boot: boot not in best
         for span in spans
         if span["quality"] > best.get(boot := span["boot_id"], -1)
     }
-    db.execute(
-        upsert(db, table).on_conflict_do_nothing(),
-        [{"serial": header.serial, **span} for span in spans],
-    )
-    return better
+    # What is known of the same moment stays as it is.
+    there = {tuple(row[name] for name in _SAME_SPAN) for row in known}
+    new: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for span in spans:
+        new.setdefault(tuple(span[name] for name in _SAME_SPAN), span)
+    rows = [{"serial": header.serial, **span} for key, span in new.items() if key not in there]
+    if rows:
+        db.execute(insert_new(db, ledger.clock_spans), rows)
+    return better, timelines([*known, *rows])
 
 
 def timelines(rows: Iterable[Mapping[str, Any]]) -> dict[int, Timeline]:
@@ -387,12 +434,6 @@ def timelines(rows: Iterable[Mapping[str, Any]]) -> dict[int, Timeline]:
             quality, error_s = Quality(row["quality"]), row["error_ms"] / 1000
             points[row["boot_id"]].append(Point(run_s, run_s + offset, quality, error_s))
     return {boot: Timeline(found) for boot, found in points.items()}
-
-
-def _timelines(db: Connection, serial: str, boots: set[int]) -> dict[int, Timeline]:
-    table = ledger.clock_spans
-    found = select(table).where(table.c.serial == serial, table.c.boot_id.in_(boots))
-    return timelines([dict(row) for row in db.execute(found).mappings()])
 
 
 def _marks(
@@ -433,13 +474,13 @@ def _marks(
             }
         )
     if rows:
-        db.execute(upsert(db, ledger.marks).on_conflict_do_nothing(), rows)
+        db.execute(insert_new(db, ledger.marks), rows)
 
 
 def _retime_rows(db: Connection, table: Table, serial: str, lines: Mapping[int, Timeline]) -> None:
     # True UTC of a band's rows of some boots, of which a better clock point came.
-    found = select(table).where(table.c.serial == serial, table.c.boot_id.in_(lines))
-    for row in db.execute(found).mappings().all():
+    of = {"serial": serial, "boots": sorted(lines)}
+    for row in db.execute(_OF_BOOTS[table], of).mappings().all():
         utc_s = round(lines[row["boot_id"]].utc(row["run_s"]))
         if utc_s != row["utc_s"]:
             same = [column == row[column.name] for column in table.primary_key]

@@ -49,26 +49,8 @@ class Orders:
     def pending(self, serial: str, after: int = 0) -> list[bytes]:
         """Orders (76 bytes each) that a band has not carried out, with a number above `after`,
         oldest first. Raises Unknown."""
-        table = ledger.orders
         with self._engine.connect() as db:
-            key = _receipt_key(db, serial)
-            rows = db.execute(
-                select(table.c.number, table.c.kind, table.c.data)
-                .where(table.c.serial == serial, table.c.number > max(after, _last(db, serial)))
-                .order_by(table.c.number)
-            )
-            return [
-                wire.pack(key, serial, row.number, row.kind, row.data)
-                for row in rows
-                if row.kind != wire.CLOCK or wire.read_clock(row.data)[1] >= self._utc()
-            ]
-
-    def waiting(self, serial: str) -> list[bytes]:
-        """All orders that a band has not carried out; [] for one that is not enrolled."""
-        try:
-            return self.pending(serial)
-        except ledger.Unknown:
-            return []
+            return pending(db, serial, after, self._utc())
 
     def every(self, serial: str) -> list[dict[str, Any]]:
         """All orders of a band, oldest first: kind, number, made_s (UTC) and whether it is done.
@@ -88,6 +70,22 @@ class Orders:
                 }
                 for row in rows
             ]
+
+
+def pending(db: Connection, serial: str, after: int, now_s: float) -> list[bytes]:
+    """As Orders.pending."""
+    table = ledger.orders
+    key = _receipt_key(db, serial)
+    rows = db.execute(
+        select(table.c.number, table.c.kind, table.c.data)
+        .where(table.c.serial == serial, table.c.number > max(after, _last(db, serial)))
+        .order_by(table.c.number)
+    )
+    return [
+        wire.pack(key, serial, row.number, row.kind, row.data)
+        for row in rows
+        if row.kind != wire.CLOCK or wire.read_clock(row.data)[1] >= now_s
+    ]
 
 
 def add(db: Connection, serial: str, kind: int, body: bytes, made_s: int) -> int:

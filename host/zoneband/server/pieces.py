@@ -6,17 +6,17 @@ station said last is dropped, so that many batches of one sector do not all have
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from zoneband.batch import Batch, BatchHeader
 from zoneband.i18n import _
 from zoneband.server import brought, kept_batches, ledger, spans
 from zoneband.server.brought import Brought
-from zoneband.server.database import upsert
+from zoneband.server.database import insert_new
 from zoneband.server.spans import Span
 from zoneband.wire import log
 
@@ -25,6 +25,25 @@ _MOST_BATCHES = 2 * log.SLOTS  # of one sector, from one station
 _MANY = 500  # values in one SQL list
 _SIZE = log.SLOT_BYTES
 _say = logging.getLogger(__name__)
+# Made once: to make a statement takes longer than to carry it out.
+_pieces, _batches = ledger.pieces, ledger.batches
+_of_log = (_pieces.c.serial == bindparam("serial")) & (_pieces.c.log_id == bindparam("log_id"))
+_SOURCES = select(_pieces).where(
+    _of_log,
+    _pieces.c.sector.in_(bindparam("sectors", expanding=True)),
+    _pieces.c.name != bindparam("but"),
+)
+_WORKED_IN = (
+    select(_pieces)
+    .join(_batches, _batches.c.name == _pieces.c.name)
+    .where(
+        _of_log,
+        _pieces.c.sector.between(bindparam("low"), bindparam("high")),
+        _batches.c.ingested,
+    )
+)
+_OWN = _WORKED_IN.where(_pieces.c.station == bindparam("station"))
+_OTHERS = _WORKED_IN.where(_pieces.c.station != bindparam("station"))
 
 
 class Pieces:
@@ -38,10 +57,13 @@ class Pieces:
         """A batch that was kept."""
         return kept_batches.read(self._raw / name)
 
-    def _chunks(self, name: str) -> tuple[tuple[int, bytes], ...]:
+    def _chunks(
+        self, name: str, read: Mapping[str, Batch] | None = None
+    ) -> tuple[tuple[int, bytes], ...]:
         # Those of one that the disk has spoilt are gone; they hold up no other's.
         try:
-            return self.read(name).chunks
+            batch = read.get(name) if read else None
+            return (batch or self.read(name)).chunks
         except (FileNotFoundError, ValueError):
             _say.exception(_("Batch %s cannot be read any more."), name)
             return ()
@@ -55,7 +77,7 @@ class Pieces:
             for sector, mask in sorted(brought.spans(batch.chunks).items())
         ]
         if rows:
-            db.execute(upsert(db, ledger.pieces).on_conflict_do_nothing(), rows)
+            db.execute(insert_new(db, ledger.pieces), rows)
 
     def drop(self, db: Connection, name: str, sectors: Sequence[int]) -> None:
         """Forget pieces of a batch: its station had said the same."""
@@ -69,16 +91,9 @@ class Pieces:
         """What the batches but one brought of some sectors of a log, by sector and station; who
         came last is last."""
         rows: list[Any] = []
-        table = ledger.pieces
+        of = {"serial": header.serial, "log_id": header.log_id, "but": but}
         for part in parts(sorted(sectors)):
-            rows += db.execute(
-                select(table).where(
-                    table.c.serial == header.serial,
-                    table.c.log_id == header.log_id,
-                    table.c.sector.in_(part),
-                    table.c.name != but,
-                )
-            )
+            rows += db.execute(_SOURCES, {**of, "sectors": part})
         wanted: dict[str, set[int]] = defaultdict(set)
         station: dict[str, str] = {}
         for row in _newest(rows):
@@ -112,37 +127,39 @@ class Pieces:
         return count, spans.joined(found, 1 << 32)
 
     def slots(
-        self, db: Connection, serial: str, log_id: int, span: Span, station: str
+        self,
+        db: Connection,
+        serial: str,
+        log_id: int,
+        span: Span,
+        station: str,
+        read: Mapping[str, Batch] | None = None,
     ) -> tuple[bytearray, list[Span], list[Span]]:
         """The slots of a span, from the batches that are worked in: as the station itself brought
-        them last, else as anybody did. With the parts that it brought, and that there are."""
-        table, kept = ledger.pieces, ledger.batches
-        sectors = span[0] // log.SLOTS, (span[1] - 1) // log.SLOTS
-        query = (
-            select(table)
-            .join(kept, kept.c.name == table.c.name)
-            .where(
-                table.c.serial == serial,
-                table.c.log_id == log_id,
-                table.c.sector.between(*sectors),
-                kept.c.ingested,
-            )
-        )
+        them last, else as anybody did. With the parts that it brought, and that there are. read:
+        batches that need not be read again, by name."""
+        of = {"serial": serial, "log_id": log_id, "station": station}
+        of |= {"low": span[0] // log.SLOTS, "high": (span[1] - 1) // log.SLOTS}
         held = bytearray((span[1] - span[0]) * _SIZE)
-        own = self._lay(held, span[0], db.execute(query.where(table.c.station == station)), [span])
+        own = self._lay(held, span[0], db.execute(_OWN, of), [span], read)
         holes = list(spans.without(span, own))
         if not holes:
             return held, own, own
-        others = db.execute(query.where(table.c.station != station))
-        return held, own, spans.joined([*own, *self._lay(held, span[0], others, holes)], span[1])
+        laid = self._lay(held, span[0], db.execute(_OTHERS, of), holes, read)
+        return held, own, spans.joined([*own, *laid], span[1])
 
     def _lay(
-        self, held: bytearray, start: int, rows: Iterable[Any], places: Sequence[Span]
+        self,
+        held: bytearray,
+        start: int,
+        rows: Iterable[Any],
+        places: Sequence[Span],
+        read: Mapping[str, Batch] | None,
     ) -> list[Span]:
         # Batches into some places of the bytes of a span, what came later over what came before.
         laid: list[Span] = []
         for name in dict.fromkeys(row.name for row in _newest(rows)):
-            for cursor, slots in self._chunks(name):
+            for cursor, slots in self._chunks(name, read):
                 end = cursor + len(slots) // _SIZE
                 for first, until in _common((cursor, end), places):
                     part = slots[(first - cursor) * _SIZE : (until - cursor) * _SIZE]

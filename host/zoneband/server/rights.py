@@ -136,11 +136,6 @@ class Rights:
             facts = self._facts(db, _row(db, number))
         return facts if erased is None else facts | {"erased": erased["erased"]}
 
-    def ask_back(self, serial: str) -> bool:
-        """Whether a band's wearer has withdrawn, and the band is still with them."""
-        with self._engine.connect() as db:
-            return _stopped(db, serial) is not None
-
     # --- parts ------------------------------------------------------------------------------
 
     def _facts(self, db: Connection, row: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +188,11 @@ def _go_on(db: Connection, serial: str, number: int, to_s: int) -> None:
             for row in db.execute(select(rights.c.id).where(rights.c.kind.in_(STOPPING)))
         ]
         db.execute(update(table).where(mine, table.c.erasure.in_(names)).values(to_s=to_s))
+
+
+def ask_back(db: Connection, serial: str) -> bool:
+    """Whether a band's wearer has withdrawn, and the band is still with them."""
+    return _stopped(db, serial) is not None
 
 
 def _stopped(db: Connection, serial: str) -> int | None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from zoneband.batch import Batch, BatchHeader
 from zoneband.server import brought, ledger, parse, pieces, spans
 from zoneband.server.brought import Brought
-from zoneband.server.database import upsert
+from zoneband.server.database import insert_new, upsert
 from zoneband.server.opener import Opener
 from zoneband.server.parse import Placed
 from zoneband.server.pieces import Pieces
@@ -25,6 +25,48 @@ _MOST_RESENDS = 3
 _MOST_GAPS = 20
 _EVERY = 1 << 32
 _SIZE = log.SLOT_BYTES
+Rows = dict[int, dict[str, Any]]
+"""Rows of ledger.slots of one log, by sector."""
+
+# Made once: to make a statement takes longer than to carry it out.
+_slots, _batches = ledger.slots, ledger.batches
+_NAMES = tuple(column.name for column in _slots.columns)
+_KEYS = tuple(column.name for column in _slots.primary_key.columns)
+_of_log = (_slots.c.serial == bindparam("serial")) & (_slots.c.log_id == bindparam("log_id"))
+_SOME = select(_slots).where(_of_log, _slots.c.sector.in_(bindparam("sectors", expanding=True)))
+_SPAN = (
+    select(_slots)
+    .where(_of_log, _slots.c.sector.between(bindparam("low"), bindparam("high")))
+    .order_by(_slots.c.sector)
+)
+_LOGS = (
+    select(
+        _slots.c.log_id,
+        func.max(_slots.c.sector).label("last"),
+        func.min(_slots.c.sector).filter(_slots.c.sealed).label("sealed"),
+    )
+    .where(_slots.c.serial == bindparam("serial"))
+    .group_by(_slots.c.log_id)
+)
+_WAITING = (
+    select(_batches.c.name)
+    .where(
+        _batches.c.serial == bindparam("serial"),
+        _batches.c.log_id == bindparam("log_id"),
+        _batches.c.station == bindparam("station"),
+        _batches.c.name != bindparam("name"),
+        ~_batches.c.ingested,
+    )
+    .limit(1)
+)
+_LOST = (
+    select(ledger.losses.c.first, ledger.losses.c.end)
+    .where(
+        ledger.losses.c.serial == bindparam("serial"),
+        ledger.losses.c.log_id == bindparam("log_id"),
+    )
+    .order_by(ledger.losses.c.first)
+)
 
 
 def key_ids(batch: Batch) -> set[int]:
@@ -56,16 +98,19 @@ class Sectors:
         opener: Opener,
         waits: Callable[[int], bool],
         log_format: int,
+        known: Rows | None = None,
     ) -> tuple[list[Placed], bool]:
         """Judge the sectors of a batch: their records that were not taken before, and whether all
         sectors could be judged. waits: whether the key of a number may still come into memory;
-        log_format: the lowest that the band writes."""
+        log_format: the lowest that the band writes; known: as `around` found it, if it was asked
+        before."""
         header = batch.header
         mine = brought.split(batch.chunks)
         if not mine:
             return [], True
-        near = sorted({number + step for number in mine for step in (-1, 0, 1)})
-        known = self._known(db, header, near)
+        near = _near(mine)
+        if known is None:
+            known = self.around(db, header, mine)
         sources = self.pieces.sources(db, header, name, near)
         nothing_new: list[int] = []
         for number, later in mine.items():
@@ -76,8 +121,8 @@ class Sectors:
             elif not before.fold(later):
                 nothing_new.append(number)
             told[station] = before
-        open_below = self._open_below(db, header, log_format)
-        end = max(self._last(db, header), max(mine))
+        last, open_below = self._log(db, header, log_format)
+        end = max(last, max(mine))
         fresh: list[Placed] = []
         rows: list[dict[str, Any]] = []
         locked: set[int] = set()
@@ -111,61 +156,40 @@ class Sectors:
                     fresh.append(placed)
             rows.append(_row(header, found, seen, row))
         if rows:
-            new = upsert(db, ledger.slots)
-            names = [n for n in rows[0] if n not in ("serial", "log_id", "sector")]
-            changed = {n: new.excluded[n] for n in names}
-            keys = ["serial", "log_id", "sector"]
-            db.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+            _put(db, rows)
         self._losses(db, header, fresh)
         whole = locked.isdisjoint(mine)
-        if whole:
+        if whole and nothing_new:
             self._drop(db, header, station, name, nothing_new)
         return fresh, whole
 
-    def _known(
-        self, db: Connection, header: BatchHeader, numbers: Sequence[int]
-    ) -> dict[int, dict[str, Any]]:
-        out: dict[int, dict[str, Any]] = {}
-        for part in pieces.parts(numbers):
-            out |= _rows(db, header.serial, header.log_id, ledger.slots.c.sector.in_(part))
+    def around(self, db: Connection, header: BatchHeader, numbers: Iterable[int]) -> Rows:
+        """The rows of some sectors of a log, and of those beside them."""
+        out: Rows = {}
+        for part in pieces.parts(_near(numbers)):
+            log_of = {"serial": header.serial, "log_id": header.log_id}
+            for row in db.execute(_SOME, {**log_of, "sectors": part}):
+                out[row.sector] = dict(zip(_NAMES, row, strict=True))
         return out
 
     def _drop(
         self, db: Connection, header: BatchHeader, station: str, name: str, numbers: Sequence[int]
     ) -> None:
         # Pieces that say nothing new; but receipts do not go by what still waits.
-        kept = ledger.batches
-        waiting = select(kept.c.name).where(
-            kept.c.serial == header.serial,
-            kept.c.log_id == header.log_id,
-            kept.c.station == station,
-            kept.c.name != name,
-            ~kept.c.ingested,
-        )
-        if db.execute(waiting.limit(1)).first() is None:
+        of = {"serial": header.serial, "log_id": header.log_id, "station": station, "name": name}
+        if db.execute(_WAITING, of).first() is None:
             self.pieces.drop(db, name, numbers)
 
-    def _open_below(self, db: Connection, header: BatchHeader, log_format: int) -> int:
-        # Below this sector number the band may have written in format 0. Whoever could have made
-        # a log in format 0 of a band that seals would need no key.
-        table = ledger.slots
-        rows = db.execute(
-            select(table.c.log_id, func.min(table.c.sector))
-            .where(table.c.serial == header.serial, table.c.sealed)
-            .group_by(table.c.log_id)
-        )
-        sealed = {row[0]: row[1] for row in rows}
+    def _log(self, db: Connection, header: BatchHeader, log_format: int) -> tuple[int, int]:
+        # The last sector of the log that is known, -1 for none; and the number below which the band
+        # may have written in format 0. Whoever could have made a log in format 0 of a band that
+        # seals would need no key.
+        rows = db.execute(_LOGS, {"serial": header.serial}).all()
+        last = next((row.last for row in rows if row.log_id == header.log_id), -1)
+        sealed = {row.log_id: row.sealed for row in rows if row.sealed is not None}
         if log_format == log.FORMAT_SEALED or any(other != header.log_id for other in sealed):
-            return 0
-        return sealed.get(header.log_id, _EVERY)
-
-    def _last(self, db: Connection, header: BatchHeader) -> int:
-        table = ledger.slots
-        found = select(func.max(table.c.sector)).where(
-            table.c.serial == header.serial, table.c.log_id == header.log_id
-        )
-        last = db.execute(found).scalar()
-        return -1 if last is None else last
+            return last, 0
+        return last, sealed.get(header.log_id, _EVERY)
 
     def _losses(self, db: Connection, header: BatchHeader, fresh: Iterable[Placed]) -> None:
         rows: list[dict[str, Any]] = []
@@ -175,12 +199,18 @@ class Sectors:
                 row = {"serial": header.serial, "log_id": header.log_id, "reason": reason}
                 rows.append(row | {"first": first, "end": end})
         if rows:
-            db.execute(upsert(db, ledger.losses).on_conflict_do_nothing(), rows)
+            db.execute(insert_new(db, ledger.losses), rows)
 
     # --- receipts ---------------------------------------------------------------------------
 
     def gapless(
-        self, db: Connection, serial: str, log_id: int, first: int, station: str
+        self,
+        db: Connection,
+        serial: str,
+        log_id: int,
+        first: int,
+        station: str,
+        read: Mapping[str, Batch] | None = None,
     ) -> tuple[int, int, bytes]:
         """(first, upto, SHA-256 of the slots in between) as far as all are settled: from a band's
         receipted cursor on, or from where the losses end that it declared there. A band hashes
@@ -188,12 +218,18 @@ class Sectors:
 
         A torn slot has no proof: it counts as the station that asks brought it last, and what
         others say of it spoils no receipt but their own. For one that has brought nothing of all
-        this, the newest counts."""
-        first, upto, held = self.genuine(db, serial, log_id, first, station)
+        this, the newest counts. read: batches that need not be read again, by name."""
+        first, upto, held = self.genuine(db, serial, log_id, first, station, read)
         return first, upto, hashlib.sha256(held).digest() if held else b""
 
     def genuine(
-        self, db: Connection, serial: str, log_id: int, first: int, station: str
+        self,
+        db: Connection,
+        serial: str,
+        log_id: int,
+        first: int,
+        station: str,
+        read: Mapping[str, Batch] | None = None,
     ) -> tuple[int, int, bytes]:
         """(first, upto, the slots in between), as `gapless`; what is gone is not among them."""
         lost = _lost(db, serial, log_id)
@@ -203,8 +239,7 @@ class Sectors:
         upto = first
         proved: list[tuple[Span, bytes]] = []
         unproved: list[Span] = []
-        sector = ledger.slots.c.sector
-        for number, row in _rows(db, serial, log_id, sector >= first // log.SLOTS):
+        for number, row in _rows(db, serial, log_id, first // log.SLOTS, _EVERY):
             start = number * log.SLOTS
             if start > upto:
                 break
@@ -223,7 +258,7 @@ class Sectors:
                 break
         if upto == first:
             return first, first, b""
-        held, own, laid = self.pieces.slots(db, serial, log_id, (first, upto), station)
+        held, own, laid = self.pieces.slots(db, serial, log_id, (first, upto), station, read)
         unproved = spans.joined([(max(first, begin), end) for begin, end in unproved], upto)
         for span in unproved if own else ():
             # Nor does what others say of slots that it has not brought.
@@ -240,18 +275,20 @@ class Sectors:
         del held[(upto - first) * _SIZE :]
         return first, upto, bytes(held)
 
-    def resend(self, db: Connection, name: str, station: str) -> int | None:
+    def resend(
+        self, db: Connection, name: str, station: str, batch: Batch, waiting: bool
+    ) -> int | None:
         """The cursor from which the band must be pulled again by a station because what its batch
         brought, or what should have come right before it, was altered or missing. Each place is
         asked for three times at most: in flash too it may be so. And once where nothing but key
-        groups that no record proves explain what is torn."""
-        batch = self.pieces.read(name)
+        groups that no record proves explain what is torn. waiting: whether batches of the band may
+        not be worked in yet."""
         header = batch.header
         begin = min([header.first, *(cursor for cursor, _ in batch.chunks)])
         serial, log_id = header.serial, header.log_id
-        lost = spans.joined(
-            [*_lost(db, serial, log_id), *self.pieces.waiting(db, serial, log_id)[1]], _EVERY
-        )
+        lost = _lost(db, serial, log_id)
+        if waiting:
+            lost = spans.joined([*lost, *self.pieces.waiting(db, serial, log_id)[1]], _EVERY)
         wrong, doubted = self._wrong(db, header, lost)
         table, kept = ledger.resends, ledger.batches
         for most, places in ((_MOST_RESENDS, wrong), (1, doubted)):
@@ -286,8 +323,8 @@ class Sectors:
         at = first
         wrong: list[Span] = []
         doubted: list[Span] = []
-        here = ledger.slots.c.sector.between(first // log.SLOTS, (header.end - 1) // log.SLOTS)
-        for number, row in _rows(db, header.serial, header.log_id, here):
+        here = first // log.SLOTS, (header.end - 1) // log.SLOTS
+        for number, row in _rows(db, header.serial, header.log_id, *here):
             start = number * log.SLOTS
             if start > at:
                 # No batch brought these sectors.
@@ -317,7 +354,7 @@ class Sectors:
             lost = spans.joined([*_lost(db, serial, log_id), *waiting], _EVERY)
             gaps: list[Span] = []
             at = end = 0
-            for number, row in _rows(db, serial, log_id, ledger.slots.c.sector >= 0):
+            for number, row in _rows(db, serial, log_id, 0, _EVERY):
                 for kind in ("torn", "altered", "missing", "foreign"):
                     entry[kind] += row[kind]
                 start = number * log.SLOTS
@@ -341,12 +378,7 @@ class Sectors:
 
 def _lost(db: Connection, serial: str, log_id: int) -> list[Span]:
     # What the band itself declared lost.
-    table = ledger.losses
-    rows = db.execute(
-        select(table.c.first, table.c.end)
-        .where(table.c.serial == serial, table.c.log_id == log_id)
-        .order_by(table.c.first)
-    )
+    rows = db.execute(_LOST, {"serial": serial, "log_id": log_id})
     return spans.joined([(row.first, row.end) for row in rows], _EVERY)
 
 
@@ -363,17 +395,30 @@ def _locked(
     return any(map(waits, sealed)) and not any(map(opener.has, sealed))
 
 
+def _near(numbers: Iterable[int]) -> list[int]:
+    return sorted({number + step for number in numbers for step in (-1, 0, 1)})
+
+
 def _rows(
-    db: Connection, serial: str, log_id: int, which: ColumnElement[bool]
+    db: Connection, serial: str, log_id: int, low: int, high: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    table = ledger.slots
-    rows = db.execute(
-        select(table)
-        .where(table.c.serial == serial, table.c.log_id == log_id, which)
-        .order_by(table.c.sector)
-    ).mappings()
-    for row in rows:
-        yield row["sector"], {str(k): v for k, v in row.items()}
+    # Of the sectors from low to high, in order.
+    span = {"serial": serial, "log_id": log_id, "low": low, "high": high}
+    for row in db.execute(_SPAN, span):
+        yield row.sector, dict(zip(_NAMES, row, strict=True))
+
+
+_puts: dict[str, Any] = {}  # by the database's dialect
+
+
+def _put(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    put = _puts.get(db.dialect.name)
+    if put is None:
+        new = upsert(db, _slots)
+        changed = {name: new.excluded[name] for name in _NAMES if name not in _KEYS}
+        put = new.on_conflict_do_update(index_elements=_KEYS, set_=changed)
+        _puts[db.dialect.name] = put
+    db.execute(put, rows)
 
 
 def _proved(row: Mapping[str, Any] | None) -> Brought | None:

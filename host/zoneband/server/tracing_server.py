@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select
 
-from zoneband import batch as batches
 from zoneband import durable
-from zoneband.i18n import _
 from zoneband.server import (
-    brought,
     chains,
     condition,
     database,
     enrolment,
-    gone,
     groups,
-    kept_batches,
     ledger,
     orders,
     owner,
@@ -35,28 +30,26 @@ from zoneband.server.ahead import Ahead
 from zoneband.server.audit import Audit
 from zoneband.server.calls import Calls
 from zoneband.server.cases import Cases
-from zoneband.server.database import upsert
 from zoneband.server.enrolment import Enrolment
 from zoneband.server.erasing import Erasing
 from zoneband.server.erasures import Erasures
-from zoneband.server.gone import Cutter, Log
+from zoneband.server.gone import Cutter
 from zoneband.server.identities import Identities
 from zoneband.server.ingest import Ingest
 from zoneband.server.ledger import Unknown
 from zoneband.server.nonces import Nonces
-from zoneband.server.opener import Known, Opener
 from zoneband.server.readers import Readers
 from zoneband.server.retention import Retention
 from zoneband.server.rights import Rights
 from zoneband.server.sealed import Conflict, SealedRecords
-from zoneband.server.sectors import Sectors, key_ids
+from zoneband.server.sectors import Sectors
 from zoneband.server.stations import Stations
 from zoneband.server.swaps import Swaps
 from zoneband.server.timeline import Quality
 from zoneband.server.tracing import Tracing
+from zoneband.server.uploads import Answer, Uploads
 from zoneband.tracing import rules
 from zoneband.tracing.engine import DUCKDB
-from zoneband.wire import log, receipt
 
 _SWEEP_S = 600.0
 _say = logging.getLogger(__name__)
@@ -80,8 +73,6 @@ class TracingServer:
         in memory waits for it. erasures: a folder for one more copy of the list of erasures, which
         is not in the backups of this directory; what is in it is erased again now. engine: what
         traces ask (zoneband.tracing.engine.checked); ahead: opens batches before their turn."""
-        self._numbers = numbers
-        self._ahead = ahead
         self._engine = owner.open_own(directory)
         self._behind = False  # whether chains may be in the ledger that nobody has learnt
         database.on_loss(self._engine, self._fall_behind)
@@ -97,11 +88,22 @@ class TracingServer:
         self._sectors = Sectors(self._raw)
         self._cutter = Cutter(self._engine, self._raw, self._sectors.genuine)
         readers = Readers()
-        self._keys: dict[int, X25519PrivateKey] = {}
         self.groups = groups.Groups(self._engine, self._lock, utc)
         self.stations = Stations(self._engine, self._lock, utc, self.groups)
         self.nonces = Nonces(self._engine, self._lock, utc)
         self.orders = orders.Orders(self._engine, self._lock, utc)
+        self._uploads = Uploads(
+            self._engine,
+            self._raw,
+            self._lock,
+            utc,
+            self._work,
+            self._sectors,
+            self.nonces,
+            self,
+            numbers,
+            ahead,
+        )
         self.sealed = SealedRecords(directory, self._engine, self._enrol_facts, utc)
         self.rules = rules.load(directory / "rules")
         self.tracing = Tracing(
@@ -183,7 +185,7 @@ class TracingServer:
             if known is None or self._behind:
                 self._learn_chains()
             # Those of a known one too: the ledger may have been lost before it came to them.
-            self._work_waiting(enrolment.serial)
+            self._uploads.work_waiting(enrolment.serial)
         return known is None
 
     def _enrol_new(self, db: Connection, enrolment: Enrolment) -> None:
@@ -212,9 +214,9 @@ class TracingServer:
         """The authority's private keys; how many records that had waited were opened. Logs that
         had waited are worked in."""
         with self._lock:
-            self._keys = dict(keys)
+            self._uploads.keys = dict(keys)
             opened = self.sealed.unlock(keys)
-            self._work_waiting()
+            self._uploads.work_waiting()
             return opened
 
     def people(self, serial: str) -> list[dict[str, Any]]:
@@ -277,162 +279,21 @@ class TracingServer:
 
     # --- batches ----------------------------------------------------------------------------
 
-    def take(self, station: str, name: str, data: bytes) -> tuple[bool, int, dict[str, Any] | None]:
-        """Keep a batch and work it in: (new, new records, receipt or None).
+    def take(self, station: str, name: str, data: bytes) -> Answer:
+        """Keep a batch and work it in: as Uploads.take."""
+        return self._uploads.take(station, name, data)
 
-        Durable when this returns. Raises ValueError for bytes that are no batch; OSError when
-        the disk is full, and then nothing is changed."""
-        parsed = batches.unpack(data)
-        header = parsed.header
-        known = self._open_ahead(name, parsed)
-        with self._lock:
-            if self._behind:
-                self._learn_chains()
-            path = self._raw / name
-            dropped, parsed, data = self._left_of(name, data, parsed)
-            count = 0
-            made = None
-            starts = [cursor for cursor, _ in parsed.chunks]
-            ends = [cursor + len(slots) // log.SLOT_BYTES for cursor, slots in parsed.chunks]
-            with self._engine.begin() as db:
-                add = (
-                    upsert(db, ledger.batches)
-                    .values(
-                        name=name,
-                        station=station,
-                        serial=header.serial,
-                        log_id=header.log_id,
-                        first=min([header.first, *starts]),
-                        end=max([header.end, *ends]),
-                        came_s=int(self._utc()),
-                        ingested=False,
-                    )
-                    .on_conflict_do_nothing()
-                )
-                new = db.execute(add.returning(ledger.batches.c.name)).first() is not None
-                if not dropped and (new or not path.exists()):
-                    # On the disk before the ledger names it. A file that is there and that no row
-                    # names is written again: its name may not be on the disk yet.
-                    durable.write(path, lambda f: f.write(data))
-                ingested = db.execute(
-                    select(ledger.batches.c.ingested).where(ledger.batches.c.name == name)
-                ).scalar()
-                if not ingested:
-                    self._sectors.pieces.note(db, name, station, parsed)
-                band = self._band(db, header.serial)
-                rekeyed = False
-                if band is not None and not ingested and not any(map(self._waits, key_ids(parsed))):
-                    count, rekeyed, ingested = self._ingest(db, name, station, band, parsed, known)
-                if band is not None and ingested:
-                    made = self._receipt(db, band, header.log_id, header.receipted, station)
-                nonces = self.nonces.write(db)
-            self.nonces.written(nonces)
-            if rekeyed:
-                self._learn_chains()
-            self._cutter.run()
-            self._sweep()
-            return new, count, made
+    def before_uploads(self) -> None:
+        """Know of all chains of IDs that may be met."""
+        if self._behind:
+            self._learn_chains()
 
-    def _open_ahead(self, name: str, parsed: batches.Batch) -> Known:
-        # Before its turn, but for what was worked in before.
-        if self._ahead is None:
-            return {}
-        table = ledger.batches
-        with self._engine.connect() as db:
-            band = self._band(db, parsed.header.serial)
-            done = db.execute(select(table.c.ingested).where(table.c.name == name)).scalar()
-        if band is None or done:
-            return {}
-        return self._ahead.opened(parsed.chunks, self._keys, band["serial"], band["receipt_key"])
-
-    def _left_of(
-        self, name: str, data: bytes, parsed: batches.Batch
-    ) -> tuple[bool, batches.Batch, bytes]:
-        # Whether a batch was dropped before, and what of it was not erased before.
-        table = ledger.batches
-        header = parsed.header
-        with self._engine.connect() as db:
-            found = select(table.c.dropped_s).where(table.c.name == name)
-            dropped = db.execute(found).scalar() is not None
-            sectors = brought.spans(parsed.chunks)
-            missing = gone.masks(db, header.serial, header.log_id, sectors)
-        if any(mask & missing.get(number, 0) for number, mask in sectors.items()):
-            parsed = gone.cut(parsed, missing)
-            data = kept_batches.cut(parsed)
-        return dropped, parsed, data
-
-    def refused(self, name: str) -> tuple[int, bool]:
-        """How many encounters of a batch were not kept, since their days are dropped or they were
-        erased; and whether the whole batch was dropped since it came."""
-        table = ledger.batches
-        with self._engine.connect() as db:
-            row = db.execute(
-                select(table.c.refused, table.c.dropped_s).where(table.c.name == name)
-            ).first()
-        return (row.refused, row.dropped_s is not None) if row else (0, False)
-
-    def resend(self, name: str, station: str) -> int | None:
-        """The cursor from which a station that sent a batch must pull its band again, since what
-        came was altered or missing there; None when nothing is to be mended."""
-        with self._lock, self._engine.begin() as db:
-            table = ledger.batches
-            found = select(table.c.ingested).where(table.c.name == name)
-            if not db.execute(found.where(table.c.dropped_s.is_(None))).scalar():
-                return None
-            return self._sectors.resend(db, name, station)
-
-    def _waits(self, key_id: int) -> bool:
-        # Whether a key of the authority is not in memory, and may still come.
-        return key_id not in self._keys and (not self._keys or key_id in self._numbers)
-
-    def _ingest(
-        self,
-        db: Connection,
-        name: str,
-        station: str,
-        band: Mapping[str, Any],
-        batch: batches.Batch,
-        known: Known | None = None,
-    ) -> tuple[int, bool, bool]:
-        # (new records, whether the band has a new chain of IDs, whether all of it is worked in)
-        opener = Opener(self._keys, band["serial"], band["receipt_key"], known)
-        fresh, whole = self._sectors.take(
-            db, name, station, batch, opener, self._waits, band["log_format"]
-        )
-        rekeyed = self._work.batch(db, band["id"], batch.header, fresh, self._today(), name)
-        orders.executed(db, band["serial"], int(self._utc()))
-        db.execute(
-            update(ledger.batches).where(ledger.batches.c.name == name).values(ingested=whole)
-        )
-        return len(fresh), rekeyed, whole
-
-    def _work_waiting(self, serial: str | None = None) -> None:
-        # Batches that waited for their band's enrolment, or for the authority's key.
-        table = ledger.batches
-        waiting = select(table).where(~table.c.ingested)
-        if serial is not None:
-            waiting = waiting.where(table.c.serial == serial)
-        with self._engine.connect() as db:
-            rows = list(db.execute(waiting.order_by(table.c.came_s)))
-        for row in rows:
-            # One that cannot be worked in holds none of the others up.
-            try:
-                self._work_in(row.name, row.station, row.serial)
-            except Exception as error:
-                if database.is_gone(error):
-                    raise
-                _say.exception(_("Batch %s could not be worked in; it is kept."), row.name)
-
-    def _work_in(self, name: str, station: str, serial: str) -> None:
-        kept = self._sectors.pieces.read(name)
-        with self._engine.begin() as db:
-            band = self._band(db, serial)
-            if band is None or any(map(self._waits, key_ids(kept))):
-                return
-            _count, rekeyed, _whole = self._ingest(db, name, station, band, kept)
+    def after_uploads(self, rekeyed: bool) -> None:
+        """Learn new chains, and cut and sweep what is gone."""
         if rekeyed:
             self._learn_chains()
         self._cutter.run()
+        self._sweep()
 
     def _today(self) -> int:
         return int(self._utc()) // 86400
@@ -456,20 +317,7 @@ class TracingServer:
             band = self._band(db, serial)
             if band is None:
                 raise Unknown
-            return self._receipt(db, band, log_id, first, station)
-
-    def _receipt(
-        self, db: Connection, band: Mapping[str, Any], log_id: int, first: int, station: str
-    ) -> dict[str, Any] | None:
-        serial = band["serial"]
-        first, upto, digest = self._sectors.gapless(db, serial, log_id, first, station)
-        made = receipt.mac(band["receipt_key"], serial, log_id, first, upto, digest)
-        kept = gone.kept_receipt(db, Log(serial, log_id), first)
-        if kept is not None and kept[0] > upto:
-            upto, made = kept
-        if upto == first:
-            return None
-        return {"serial": serial, "log_id": log_id, "first": first, "upto": upto, "mac": made.hex()}
+            return self._uploads.receipt(db, band, log_id, first, station)
 
     # --- traces -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, func, literal, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, select
 
 from zoneband.retention import DAY_S
 from zoneband.server import ledger, store
@@ -74,23 +74,14 @@ class Unwanted:
 
 def load(db: Connection, erasure: str | None = None) -> Unwanted:
     """As the ledger has it; or of one erasure alone."""
-    day = db.execute(select(ledger.retention.c.first_day)).scalar() or 0
-    spans, bands = ledger.erased_spans, ledger.bands
-    found = select(
-        bands.c.id.label("band"),
-        spans.c.from_s,
-        spans.c.to_s,
-        _next_hand_out(spans.c.serial, spans.c.from_s, spans.c.number).label("next_s"),
-    ).join(bands, bands.c.serial == spans.c.serial)
     if erasure is not None:
-        found = found.where(spans.c.erasure == erasure)
+        day, found = 0, db.execute(_OF_ONE, {"erasure": erasure})
     else:
-        # What ended before the days that are kept asks for nothing more.
-        found = found.where(spans.c.to_s.is_(None) | (spans.c.to_s > day * DAY_S))
-    erased = [
-        Erased(row.band, row.from_s, _end_s(row.to_s, row.next_s)) for row in db.execute(found)
-    ]
-    return Unwanted(0 if erasure is not None else day, erased)
+        day = db.execute(_FIRST_DAY).scalar() or 0
+        found = db.execute(_OF_ALL, {"first_s": day * DAY_S})
+    return Unwanted(
+        day, [Erased(row.band, row.from_s, _end_s(row.to_s, row.next_s)) for row in found]
+    )
 
 
 def end_s(
@@ -124,3 +115,17 @@ def _next_hand_out(
         )
         .scalar_subquery()
     )
+
+
+# Made once: to make a statement takes longer than to carry it out.
+_FIRST_DAY = select(ledger.retention.c.first_day)
+_spans = ledger.erased_spans
+_SPANS = select(
+    ledger.bands.c.id.label("band"),
+    _spans.c.from_s,
+    _spans.c.to_s,
+    _next_hand_out(_spans.c.serial, _spans.c.from_s, _spans.c.number).label("next_s"),
+).join(ledger.bands, ledger.bands.c.serial == _spans.c.serial)
+_OF_ONE = _SPANS.where(_spans.c.erasure == bindparam("erasure"))
+# What ended before the days that are kept asks for nothing more.
+_OF_ALL = _SPANS.where(_spans.c.to_s.is_(None) | (_spans.c.to_s > bindparam("first_s")))
