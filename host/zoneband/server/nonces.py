@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from zoneband.server import ledger
 
@@ -17,6 +17,9 @@ from zoneband.server import ledger
 WINDOW_S = 48 * 3600
 _SWEEP_S = 600
 _AT_ONCE = 500  # less than any database's most parameters
+_KNOWN = select(ledger.station_nonces.c.mark).where(
+    ledger.station_nonces.c.mark == bindparam("mark")
+)
 
 
 class Nonces:
@@ -30,6 +33,7 @@ class Nonces:
         self._utc = utc
         self._mine = threading.Lock()
         self._waiting: dict[bytes, int] = {}  # mark: created_s
+        self._asked: set[bytes] = set()  # marks that are looked for in the ledger just now
         self._swept_s = 0
 
     def take(self, key_id: str, nonce: str, created_s: int) -> bytes | None:
@@ -37,21 +41,20 @@ class Nonces:
         signed, Unix seconds, at most WINDOW_S from now."""
         mark = hashlib.sha256(f"{key_id} {nonce}".encode()).digest()[:16]
         with self._mine:
-            # First in the ledger, then among those that wait: one moves only the other way.
-            if mark in self._waiting:
+            if mark in self._waiting or mark in self._asked:
                 return None
-            self._waiting[mark] = created_s
-        table = ledger.station_nonces
+            self._asked.add(mark)
+        known = True
         try:
             with self._engine.connect() as db:
-                known = db.execute(select(table.c.mark).where(table.c.mark == mark)).first()
-        except BaseException:
-            self._forget([mark])
-            raise
-        if known is not None:
-            self._forget([mark])
-            return None
-        return mark
+                known = db.execute(_KNOWN, {"mark": mark}).first() is not None
+        finally:
+            with self._mine:
+                # Only now: whoever writes takes along all that wait, and it would be found.
+                self._asked.discard(mark)
+                if not known:
+                    self._waiting[mark] = created_s
+        return None if known else mark
 
     def settle(self, mark: bytes) -> None:
         """Return when a nonce is durable."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
 from zoneband import signing
 from zoneband.server import groups, ledger
@@ -23,6 +23,7 @@ VALID_S = 48 * 3600
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none is taken for another
 _LETTERS_OF_CODE = 20  # 100 bits
 _READ_AS = str.maketrans("OIL", "011")
+_BY_KEY = select(ledger.stations).where(ledger.stations.c.key_id == bindparam("key_id"))
 
 
 class WrongCode(Exception):
@@ -196,8 +197,7 @@ def open_stations(directory: Path) -> Stations:
 
 
 def _by_key(db: Connection, key_id: str) -> Known | None:
-    table = ledger.stations
-    row = db.execute(select(table).where(table.c.key_id == key_id)).first()
+    row = db.execute(_BY_KEY, {"key_id": key_id}).first()
     return None if row is None else Known(row.name, row.public_key, row.revoked_s is not None)
 
 
