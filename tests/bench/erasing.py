@@ -77,7 +77,7 @@ def erase(city: City, root: Path, spent: list[float]) -> None:
 @rows(("erase_10m_s", "s", "<=", 3.0))
 def erase_10m() -> dict[str, float]:
     """One band of 10,000 erased from 10 M encounters of 14 days (bench/city.py): each segment is
-    checked by its SHA-256, looked through, written anew without the band's rows on either side and
+    checked by its digest, looked through, written anew without the band's rows on either side and
     synced; the old files are removed, and the new ones looked through once more. Then every row of
     every file is counted."""
     city, folder = _city()

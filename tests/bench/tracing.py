@@ -94,7 +94,7 @@ def _ask(degrees: int, bands: int = 10_000, engine: str = DUCKDB) -> tuple[float
 def f1_10m() -> dict[str, float]:
     """Everybody who must be called for 100 cases, each infectious for 10 days, in 10 M encounters
     of a city of 10,000 bands over 14 days (bench/city.py), by the default rule set. A fresh process
-    answers, first checking every segment's SHA-256; the answer is the truth."""
+    answers, first checking every segment's digest; the answer is the truth."""
     spent, peak, _links = _ask(1)
     return {"f1_10m_s": spent, "f1_10m_mb": peak}
 

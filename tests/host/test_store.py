@@ -1,5 +1,6 @@
 """Segments: what is written is read, by this program and of older ones, and rows go out of both."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -158,3 +160,22 @@ def test_segments_do_not_read_pandas_which_spark_brings(tmp_path: Path) -> None:
     words = [sys.executable, "-c", work, str(tmp_path), path]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "100 True\n"
+
+
+@pytest.mark.parametrize("older_program", [False, True])
+def test_one_flipped_bit_is_known_wherever_it_is(tmp_path: Path, older_program: bool) -> None:
+    path = tmp_path / store.write(tmp_path, DAY, columns(300))
+    whole = path.read_bytes()
+    if older_program:
+        path = path.rename(path.with_name(f"s-{hashlib.sha256(whole).hexdigest()}.parquet"))
+    else:
+        assert path.stem == f"b-{blake3(whole).hexdigest()}"
+    assert store.damaged([path]) == set()
+    for bit in range(0, 8 * len(whole), 997):
+        spoilt = bytearray(whole)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(spoilt)
+        os.utime(path, ns=(bit, bit))
+        assert store.damaged([path]) == {path}
+    path.write_bytes(whole)
+    assert store.damaged([path]) == set()

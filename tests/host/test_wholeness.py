@@ -56,7 +56,7 @@ def test_a_whole_server_says_nothing(bench: Bench, place: Path) -> None:
 def test_a_segment_without_its_row_is_told_and_removed_and_nothing_is_lost(
     bench: Bench, place: Path
 ) -> None:
-    orphan = segments(place)[0].with_name("s-" + "0" * 64 + ".parquet")
+    orphan = segments(place)[0].with_name("b-" + "0" * 64 + ".parquet")
     shutil.copy(segments(place)[0], orphan)
     server, said = started(place)
     assert len(said) == 1 and said[0].startswith("1 segments are in") and "removed" in said[0]
@@ -71,7 +71,7 @@ def test_a_row_without_its_segment_is_told_and_no_other_file_is_removed(
     bench: Bench, place: Path, tmp_path: Path
 ) -> None:
     [gone, kept, *_more] = segments(place)
-    orphan = kept.with_name("s-" + "0" * 64 + ".parquet")
+    orphan = kept.with_name("b-" + "0" * 64 + ".parquet")
     shutil.copy(kept, orphan)
     gone.rename(tmp_path / "away")
     server, said = started(place)

@@ -7,7 +7,8 @@ Fault: no other one answers in its place.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -92,9 +93,12 @@ def opened(
     bad = [Bad(path, True) for path in files if not path.is_file()]
     missing = {each.path for each in bad}
     there = [path for path in files if path not in missing]
-    spoilt = damaged(there)
-    bad += [Bad(path, False) for path in there if path in spoilt]
-    with _session(checked(engine)) as session:
+    name = checked(engine)
+    with ThreadPoolExecutor(1) as aside, ExitStack() as stack:
+        looked = aside.submit(damaged, there)  # while the engine starts
+        session = stack.enter_context(_session(name))
+        spoilt = looked.result()
+        bad += [Bad(path, False) for path in there if path in spoilt]
         unreadable = session.segments([path for path in there if path not in spoilt])
         bad += [Bad(path, False) for path in there if path in unreadable]
         if wearings:
