@@ -24,6 +24,7 @@ from zoneband.tracing.engine import DUCKDB, opened
 from zoneband.tracing.rules import DEFAULT, load
 
 _CASES, _DAYS = 100, 10
+_TRIES = 3  # of what takes moments, and is slower while the computer has other work
 
 _ASK = """
 import json, sys, time
@@ -94,16 +95,20 @@ def _ask(degrees: int, bands: int = 10_000, engine: str = DUCKDB) -> tuple[float
 def f1_10m() -> dict[str, float]:
     """Everybody who must be called for 100 cases, each infectious for 10 days, in 10 M encounters
     of a city of 10,000 bands over 14 days (bench/city.py), by the default rule set. A fresh process
-    answers, first checking every segment's digest; the answer is the truth."""
-    spent, peak, _links = _ask(1)
-    return {"f1_10m_s": spent, "f1_10m_mb": peak}
+    answers, first checking every segment's digest; the answer is the truth. The best of three, and
+    the most memory of these."""
+    asked = [_ask(1) for _try in range(_TRIES)]
+    return {
+        "f1_10m_s": min(spent for spent, _peak, _links in asked),
+        "f1_10m_mb": max(peak for _spent, peak, _links in asked),
+    }
 
 
 @rows(("f3_10m_s", "s", "<=", 2.0))
 def f3_10m() -> dict[str, float]:
     """The same with everybody whom these met who must be called, and whom those met, each from the
-    first exposure on."""
-    return {"f3_10m_s": _ask(3)[0]}
+    first exposure on; the best of three."""
+    return {"f3_10m_s": min(_ask(3)[0] for _try in range(_TRIES))}
 
 
 @rows(("f1_100m_s", "s", "<=", 3.0), ("f1_100m_mb", "MB", "<=", 1024), large=True)
