@@ -28,6 +28,7 @@ from zoneband.server.app import make_app
 from zoneband.server.limits import Buckets, Limits
 from zoneband.server.nonces import WINDOW_S
 from zoneband.server.process import running
+from zoneband.server.signed import Doorkeeper
 from zoneband.server.stations import open_stations
 from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
@@ -101,6 +102,25 @@ def test_a_new_code_replaces_the_key_of_a_name(server: Server) -> None:
     server.station = server.register("st")
     assert server.pending(A) == []
     assert reason(server.http.get(PATH, auth=old)) == (401, "key")
+
+
+@pytest.mark.parametrize("kind", ["batches", "records"])
+def test_a_station_that_is_revoked_while_its_body_comes_brings_nothing(
+    server: Server, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = BandBook(A, tmp_path).batch()
+    there = open_stations(tmp_path / "server")
+    body = Doorkeeper.body
+
+    async def comes_late(self: Doorkeeper, *given: Any) -> bytes:
+        came = await body(self, *given)
+        there.revoke("st")
+        return came
+
+    monkeypatch.setattr(Doorkeeper, "body", comes_late)
+    path = f"/v1/stations/st/{kind}/{hashlib.sha256(data).hexdigest()}"
+    assert reason(server.http.put(path, content=data, auth=server.station)) == (403, "revoked")
+    assert not list((tmp_path / "server" / "batches").iterdir())
 
 
 def test_a_revoked_station_is_told_so_until_it_has_a_new_code(server: Server) -> None:

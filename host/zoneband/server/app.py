@@ -188,9 +188,8 @@ def make_app(
         answers: 201 new, 200 known before, 202 kept sealed because its key is not in memory. 409
         when an enrolment contradicts one that is known; 422 when it cannot be opened."""
         data = await body_of(request, name, sha256, caller, seal.MAX_BYTES)
-        await run_in_threadpool(server.nonces.settle, caller.mark)
         try:
-            new, state = await run_in_threadpool(server.take_sealed, name, sha256, data)
+            new, state = await run_in_threadpool(take_record, name, sha256, data, caller)
         except ValueError:
             raise Problem(400, "not a sealed record") from None
         if state == sealed.CONFLICT:
@@ -199,6 +198,11 @@ def make_app(
             raise Problem(422, "sealed to another key than its number says, or altered")
         body = {"record": sha256, "state": state}
         return JSONResponse(body, 202 if state == sealed.KEPT else 201 if new else 200)
+
+    def take_record(name: str, sha256: str, data: bytes, caller: Caller) -> tuple[bool, str]:
+        door.still(caller)
+        server.nonces.settle(caller.mark)
+        return server.take_sealed(name, sha256, data)
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
@@ -231,6 +235,7 @@ def make_app(
         return JSONResponse(body, (201 if took.new else 200) if done else 202)
 
     def take_batch(name: str, sha256: str, data: bytes, caller: Caller) -> Answer:
+        door.still(caller)
         took = server.take(name, sha256, data)
         server.nonces.settle(caller.mark)
         watch.metrics.took(batch.unpack(data), took.count)

@@ -42,10 +42,11 @@ _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 @dataclass(frozen=True)
 class Caller:
-    """A station that signed a request; digest: SHA-256 of the body that it signed; mark: of its
-    nonce, for Nonces.settle."""
+    """A station that signed a request, by a key; digest: SHA-256 of the body that it signed; mark:
+    of its nonce, for Nonces.settle."""
 
     name: str
+    key_id: str
     digest: bytes
     mark: bytes
 
@@ -115,9 +116,16 @@ class Doorkeeper:
         digest, key_id, created_s, nonce = self._verify(request, find)
         [known] = found
         if known.revoked:
-            raise Problem(403, "this station is revoked", reason="revoked")
+            raise _revoked()
         self._by(self._by_station, known.name)
-        return Caller(known.name, digest, self._once(key_id, created_s, nonce))
+        return Caller(known.name, key_id, digest, self._once(key_id, created_s, nonce))
+
+    def still(self, caller: Caller) -> None:
+        """Whether a station that was let in may still come: its body took a while. Raises
+        Problem."""
+        known = self._stations.by_key(caller.key_id)
+        if known is None or known.revoked:
+            raise _revoked()
 
     def newcomer(self, request: Request, public_key: bytes, body: bytes) -> bytes:
         """The mark of the nonce of a request that is signed with the key that it brings. Raises
@@ -226,6 +234,10 @@ def _url(request: Request, host: str) -> str:
     if not re.fullmatch(_HOST, host) or "#" in path + query:
         raise _not_genuine()
     return f"{request.scope['scheme']}://{host}{path}{'?' + query if query else ''}"
+
+
+def _revoked() -> Problem:
+    return Problem(403, "this station is revoked", reason="revoked")
 
 
 def _not_genuine() -> Problem:
