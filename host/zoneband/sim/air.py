@@ -231,6 +231,27 @@ class Air:
         # Sockets and cables; waits at most `timeout` seconds of the wall clock.
         wall = time.monotonic()
         drain = wall > self._drained + 1
+        plugged = any(band.cable.port is not None for band in self.bands)
+        if plugged or drain:
+            self._serve_cables(drain)
+        if drain:
+            self._drained = wall
+        running = self._running
+        if timeout and not plugged and running is not None and running.reader is not None:
+            # Nobody else can say anything now: most of a simulation's time is this one wait.
+            if running.reader.wait(timeout):
+                self._from_vm(running)
+            return
+        for key, _ in self._selector.select(min(timeout, 0.0005) if plugged else timeout):
+            if key.data is None:
+                try:
+                    self._wake_r.recv(4096)
+                except BlockingIOError:
+                    pass
+            else:
+                self._from_vm(key.data)
+
+    def _serve_cables(self, drain: bool) -> None:
         for band in self.bands:
             if band.cable.port is None:
                 # Nobody reads; but a full terminal would stop the VM.
@@ -248,17 +269,6 @@ class Air:
             if band.waiting and band.wants_stdin and band.cable.band_waiting():
                 if self._running is None:
                     self._grant(band, True)
-        if drain:
-            self._drained = wall
-        plugged = any(band.cable.port is not None for band in self.bands) if timeout else False
-        for key, _ in self._selector.select(min(timeout, 0.0005) if plugged else timeout):
-            if key.data is None:
-                try:
-                    self._wake_r.recv(4096)
-                except BlockingIOError:
-                    pass
-            else:
-                self._from_vm(key.data)
 
     # --- starts and resets ------------------------------------------------------------------
 
@@ -297,12 +307,14 @@ class Air:
         self._server.settimeout(10)
         sock, _ = self._server.accept()
         sock.settimeout(20)
-        band.sock = sock
-        packets.read(sock)  # its name
+        band.sock, band.reader = sock, packets.Reader(sock)
+        _name, *more = band.reader.take()
         self._selector.register(sock, selectors.EVENT_READ, band)
         self._running = band
         # Until the newcomer waits, nobody else moves.
         self._heard_at = time.monotonic()
+        for kind, data in more:
+            self._packet(band, kind, data)
         while self._running is band and not self._stop:
             self._serve(0.05)
             self._park()
@@ -339,11 +351,15 @@ class Air:
     def _from_vm(self, band: VirtualBand) -> None:
         self._heard_at = time.monotonic()
         try:
-            assert band.sock is not None
-            kind, data = packets.read(band.sock)
-        except (ConnectionError, OSError):
+            assert band.reader is not None
+            came = band.reader.take()
+        except OSError:
             self._hung_up(band)
             return
+        for kind, data in came:
+            self._packet(band, kind, data)
+
+    def _packet(self, band: VirtualBand, kind: int, data: bytes) -> None:
         if kind == packets.WAIT:
             until, flags = struct.unpack("<QB", data)
             self._waits(band, until, flags)
@@ -377,8 +393,7 @@ class Air:
     def _hung_up(self, band: VirtualBand) -> None:
         if band.sock is not None:
             self._selector.unregister(band.sock)
-            band.sock.close()
-            band.sock = None
+            band.hang_up()
         if self._running is band:
             self._running = None
         if band.process is not None:

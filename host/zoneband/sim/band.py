@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoneband.seal import PublicKey
-from zoneband.sim import firmware, keys
+from zoneband.sim import firmware, keys, packets
 from zoneband.sim.cable import Cable
 from zoneband.sim.controller import BandController
 from zoneband.sim.reports import ReportQueue
@@ -174,6 +174,7 @@ class VirtualBand:
         self.lights = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.sock: socket.socket | None = None
+        self.reader: packets.Reader | None = None  # of sock
         self.controller: BandController | None = None
         self.waiting = False
         self.wake_us = 0
@@ -276,11 +277,15 @@ class VirtualBand:
                 self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
+        self.hang_up()
         if self.controller is not None:
             self.controller.power_off()
+
+    def hang_up(self) -> None:
+        """Close the connection to the VM, if there is one."""
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self.reader = None
 
     def wipe_rtc(self) -> None:
         """What a loss of power or the EN pin does to RTC memory."""

@@ -1,5 +1,7 @@
 """Packets between the air and a VM: type u8, length u16, payload; vm/_air.py is the other end."""
 
+import os
+import select
 import socket
 import struct
 
@@ -18,22 +20,50 @@ ADC = 0xF7  # back: µV u32
 STDIN, DEAF = 1, 2  # flags of WAIT
 
 
-def read(sock: socket.socket) -> tuple[int, bytes]:
-    """(type, payload) of the next packet. Raises ConnectionError when the VM has ended."""
-    kind, size = struct.unpack("<BH", _exactly(sock, 3))
-    return kind, _exactly(sock, size)
+_HEAD = struct.Struct("<BH")
+_WHOLE_S = 20  # in which a packet that has begun must come whole
+
+
+class Reader:
+    """Reads what a VM sends, with as few calls of the system as can be."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._fd = sock.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._held = b""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether something is there to take, in at most that time."""
+        return bool(self._poll.poll(timeout_s * 1000))
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """(type, payload) of all packets that have come, at least one. Raises ConnectionError when
+        the VM has ended, TimeoutError when it stops in the middle of a packet."""
+        while True:
+            if not self.wait(_WHOLE_S):
+                raise TimeoutError
+            more = os.read(self._fd, 65_536)
+            if not more:
+                raise ConnectionError
+            self._held += more
+            if found := self._whole():
+                return found
+
+    def _whole(self) -> list[tuple[int, bytes]]:
+        found: list[tuple[int, bytes]] = []
+        at, held = 0, self._held
+        while at + _HEAD.size <= len(held):
+            kind, size = _HEAD.unpack_from(held, at)
+            end = at + _HEAD.size + size
+            if end > len(held):
+                break
+            found.append((kind, held[at + _HEAD.size : end]))
+            at = end
+        self._held = held[at:]
+        return found
 
 
 def write(sock: socket.socket, kind: int, payload: bytes) -> None:
     """Send one packet. Raises OSError."""
-    sock.sendall(struct.pack("<BH", kind, len(payload)) + payload)
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = sock.recv(size - len(data))
-        if not more:
-            raise ConnectionError
-        data += more
-    return data
+    sock.sendall(_HEAD.pack(kind, len(payload)) + payload)
