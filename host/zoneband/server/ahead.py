@@ -1,6 +1,6 @@
 """Opens the sealed sectors of batches before it is their turn, in processes of their own.
 
-Opening slots is most of what a batch costs, and batches are worked in one after the other. What is
+Opening slots is most of what a full batch costs, and one thread at a time works batches in. What is
 opened here is only known in advance: each slot that zoneband.server.opener is asked for is compared
 with the one that was opened. So nothing but time depends on it, and whatever goes wrong with these
 processes the server opens the slots itself.
