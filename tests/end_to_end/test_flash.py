@@ -17,7 +17,7 @@ import serial.rfc2217
 from support import ROOT
 from zoneband import authority, seal, serials
 from zoneband.flash import board as boards
-from zoneband.flash import image
+from zoneband.flash import image, repl
 from zoneband.flash.keys import BandKeys
 from zoneband.flash.keys import make as make_keys
 from zoneband.inventory import State
@@ -262,6 +262,38 @@ def test_a_half_provisioned_band_gets_new_keys(shop: Workshop, slot: int) -> Non
     result = shop.flash(port)
     assert result.outcome == "done" and result.new and "half provisioned" in result.note
     assert cut.base_key not in board.flash.read_bytes()
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(1, "done"), (2, "failed")])
+def test_a_raw_repl_that_does_not_begin_is_tried_once_more(
+    shop: Workshop, slot: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    times: int, outcome: str,
+) -> None:  # fmt: skip
+    """As when a byte is lost on the line: mpremote waits for an answer in vain."""
+    port = shop.tray.put(slot, shop.tray.add())
+    left = tmp_path / "left"
+    left.write_text("x" * times)
+    monkeypatch.setattr(
+        repl,
+        "_MPREMOTE",
+        f"""
+import pathlib, sys
+from mpremote import main, transport_serial
+real = transport_serial.SerialTransport.enter_raw_repl
+def enter(self, *words, **more):
+    left = pathlib.Path({str(left)!r})
+    if text := left.read_text():
+        left.write_text(text[1:])
+        raise transport_serial.TransportError("could not enter raw repl")
+    real(self, *words, **more)
+transport_serial.SerialTransport.enter_raw_repl = enter
+sys.stdin.read()
+sys.exit(main.main())
+""",
+    )
+    result = shop.flash(port)
+    assert result.outcome == outcome, result.message
+    assert left.read_text() == ""
 
 
 def test_a_run_cut_between_the_bands_keys_and_our_note_is_taken_up_again(

@@ -23,6 +23,7 @@ _REBOOT = b"soft reboot"
 ATTENTION_S = 15.0
 _BEAT_S = 0.03
 _END = "zoneband-end"
+_NOT_RAW = "could not enter raw repl"  # what mpremote says
 # Where the application lies: boot.py has said so already where it runs before a raw REPL.
 _FIND = "import loader\nloader.find()\n"
 # It loads while the band starts, and begins when its standard input ends.
@@ -94,11 +95,17 @@ class Repl:
     context manager, and `begin` before the first script: until then the port is free."""
 
     def __init__(self, port: str, scripts: int) -> None:
-        pipes = [os.pipe() for _n in range(scripts + 1)]
+        self._port = port
+        self._scripts = scripts
+        self._tried = False  # whether mpremote was started a second time
+        self._launch()
+
+    def _launch(self) -> None:
+        pipes = [os.pipe() for _n in range(self._scripts + 1)]
         self._inputs = [write for _read, write in pipes]
         # Without "resume": a soft reset comes first, since beside a program that was broken off the
         # heap has no room for the self-test.
-        words = ["connect", port]
+        words = ["connect", self._port]
         for read, _write in pipes[:-1]:
             words += ["run", f"/dev/fd/{read}"]
         # Nor has what they leave, in small pieces all over it, room for a band and a dock.
@@ -123,6 +130,9 @@ class Repl:
         self._process.stdin.close()
 
     def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         assert self._process.stdin is not None
         if not self._process.stdin.closed:
             self._process.kill()
@@ -141,7 +151,11 @@ class Repl:
 
     def run(self, script: str, timeout_s: float = 15.0) -> Iterator[dict[str, Any]]:
         """Run a script; the JSON objects that it prints, as they come. Raises NoRepl when nothing
-        comes for timeout_s, ScriptFailed when the script fails."""
+        comes for timeout_s, ScriptFailed when the script fails.
+
+        When not even the first script could begin, since a byte was lost on the line, all begins
+        once more."""
+        first = len(self._inputs) > self._scripts
         self._send(self._inputs.pop(0), f"{_FIND}{script}\nprint({_END!r})\n")
         last = ""
         while (line := self._line(timeout_s)) is not None:
@@ -154,6 +168,14 @@ class Repl:
                 continue
             if isinstance(found, dict):
                 yield found
+        if _NOT_RAW in last and first and not self._tried:
+            self._tried = True
+            self._end()
+            get_attention(self._port)
+            self._launch()
+            self.begin()
+            yield from self.run(script, timeout_s)
+            return
         if "Error" in last or "Exception" in last:
             raise ScriptFailed(last)
         raise NoRepl
