@@ -28,6 +28,7 @@ class Reader:
     """Reads what a VM sends, with as few calls of the system as can be."""
 
     def __init__(self, sock: socket.socket) -> None:
+        """sock: with a timeout, so that no read of it blocks."""
         self._fd = sock.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
@@ -41,9 +42,12 @@ class Reader:
         """(type, payload) of all packets that have come, at least one. Raises ConnectionError when
         the VM has ended, TimeoutError when it stops in the middle of a packet."""
         while True:
-            if not self.wait(_WHOLE_S):
-                raise TimeoutError
-            more = os.read(self._fd, 65_536)
+            try:
+                more = os.read(self._fd, 65_536)
+            except BlockingIOError:
+                if not self.wait(_WHOLE_S):
+                    raise TimeoutError from None
+                continue
             if not more:
                 raise ConnectionError
             self._held += more
