@@ -8,7 +8,7 @@ Fault: no other one answers in its place.
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -94,17 +94,17 @@ def opened(
     missing = {each.path for each in bad}
     there = [path for path in files if path not in missing]
     name = checked(engine)
-    with ThreadPoolExecutor(1) as aside, ExitStack() as stack:
+    with ThreadPoolExecutor(1) as aside:
         looked = aside.submit(damaged, there)  # while the engine starts
-        session = stack.enter_context(_session(name))
-        spoilt = looked.result()
-        bad += [Bad(path, False) for path in there if path in spoilt]
-        unreadable = session.segments([path for path in there if path not in spoilt])
-        bad += [Bad(path, False) for path in there if path in unreadable]
-        if wearings:
-            table(session, "wearings", Wearing._fields, wearings)
-        session.run(f"CREATE TEMPORARY VIEW encounters AS {_encounters(bool(wearings))}")
-        yield session, bad
+        with _session(name) as session:
+            spoilt = looked.result()
+            bad += [Bad(path, False) for path in there if path in spoilt]
+            unreadable = session.segments([path for path in there if path not in spoilt])
+            bad += [Bad(path, False) for path in there if path in unreadable]
+            if wearings:
+                table(session, "wearings", Wearing._fields, wearings)
+            session.run(f"CREATE TEMPORARY VIEW encounters AS {_encounters(bool(wearings))}")
+            yield session, bad
 
 
 def checked(engine: str) -> str:
