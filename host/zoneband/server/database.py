@@ -200,16 +200,30 @@ def upsert(db: Connection, table: Table) -> sqlite.Insert:
     return sqlite.insert(table)
 
 
+# Each is made once: that takes longer than it takes a database to carry it out.
 _inserts: dict[tuple[str, str], sqlite.Insert] = {}
+_replacements: dict[tuple[str, str], sqlite.Insert] = {}
 
 
 def insert_new(db: Connection, table: Table) -> sqlite.Insert:
-    """An insert that leaves alone what is there already. Made once: that takes longer than it takes
-    a database to carry it out."""
+    """An insert that leaves alone what is there already."""
     key = db.dialect.name, table.name
     if key not in _inserts:
         _inserts[key] = upsert(db, table).on_conflict_do_nothing()
     return _inserts[key]
+
+
+def insert_or_replace(db: Connection, table: Table) -> sqlite.Insert:
+    """An insert of whole rows, instead of those that have the same primary key."""
+    key = db.dialect.name, table.name
+    if key not in _replacements:
+        new = upsert(db, table)
+        keys = list(table.primary_key.columns)
+        changed = {column.name: new.excluded[column.name] for column in table.columns}
+        for column in keys:
+            del changed[column.name]
+        _replacements[key] = new.on_conflict_do_update(index_elements=keys, set_=changed)
+    return _replacements[key]
 
 
 def forget(engine: Engine) -> None:

@@ -13,10 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from zoneband.batch import Batch
 from zoneband.server.condition import Condition
 from zoneband.server.pseudonyms import Pseudonyms
-from zoneband.wire import log
 
 BATCH_ROUTE = "/v1/stations/{name}/batches/{sha256}"
 NO_ROUTE = "none"
@@ -83,9 +81,9 @@ class Metrics:
         """A station's clock, from a request of its that was taken."""
         self._ahead.labels(self._pseudonyms.station(station)).set(ahead_s)
 
-    def took(self, batch: Batch, new_records: int) -> None:
+    def took(self, slots: int, new_records: int) -> None:
         """A batch was taken."""
-        self._slots.inc(sum(len(slots) for _cursor, slots in batch.chunks) // log.SLOT_BYTES)
+        self._slots.inc(slots)
         self._records.inc(new_records)
 
     def text(self) -> bytes:

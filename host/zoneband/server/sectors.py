@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from zoneband.batch import Batch, BatchHeader
 from zoneband.server import brought, ledger, parse, pieces, spans
 from zoneband.server.brought import Brought
-from zoneband.server.database import insert_new, upsert
+from zoneband.server.database import insert_new, insert_or_replace
 from zoneband.server.opener import Opener
 from zoneband.server.parse import Placed
 from zoneband.server.pieces import Pieces
@@ -31,7 +31,6 @@ Rows = dict[int, dict[str, Any]]
 # Made once: to make a statement takes longer than to carry it out.
 _slots, _batches = ledger.slots, ledger.batches
 _NAMES = tuple(column.name for column in _slots.columns)
-_KEYS = tuple(column.name for column in _slots.primary_key.columns)
 _of_log = (_slots.c.serial == bindparam("serial")) & (_slots.c.log_id == bindparam("log_id"))
 _SOME = select(_slots).where(_of_log, _slots.c.sector.in_(bindparam("sectors", expanding=True)))
 _SPAN = (
@@ -156,7 +155,7 @@ class Sectors:
                     fresh.append(placed)
             rows.append(_row(header, found, seen, row))
         if rows:
-            _put(db, rows)
+            db.execute(insert_or_replace(db, _slots), rows)
         self._losses(db, header, fresh)
         whole = locked.isdisjoint(mine)
         if whole and nothing_new:
@@ -406,19 +405,6 @@ def _rows(
     span = {"serial": serial, "log_id": log_id, "low": low, "high": high}
     for row in db.execute(_SPAN, span):
         yield row.sector, dict(zip(_NAMES, row, strict=True))
-
-
-_puts: dict[str, Any] = {}  # by the database's dialect
-
-
-def _put(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    put = _puts.get(db.dialect.name)
-    if put is None:
-        new = upsert(db, _slots)
-        changed = {name: new.excluded[name] for name in _NAMES if name not in _KEYS}
-        put = new.on_conflict_do_update(index_elements=_KEYS, set_=changed)
-        _puts[db.dialect.name] = put
-    db.execute(put, rows)
 
 
 def _proved(row: Mapping[str, Any] | None) -> Brought | None:

@@ -67,13 +67,15 @@ _RARE = union_all(
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a batch. count: its records that were new; receipt: None while nothing is
-    receipted; refused: its encounters that are not kept, since their days are dropped or they were
-    erased; dropped: so was the whole batch; ask_back: its wearer has withdrawn; resend: the cursor
-    from which the station must pull its band again, since what came was altered or missing there,
-    None when nothing is to be mended; orders: those that the band has not carried out."""
+    """What became of a batch. slots: how many it brought; count: its records that were new; receipt:
+    None while nothing is receipted; refused: its encounters that are not kept, since their days are
+    dropped or they were erased; dropped: so was the whole batch; ask_back: its wearer has withdrawn;
+    resend: the cursor from which the station must pull its band again, since what came was altered
+    or missing there, None when nothing is to be mended; orders: those that the band has not carried
+    out."""
 
     new: bool
+    slots: int
     count: int
     receipt: dict[str, Any] | None
     refused: int
@@ -114,8 +116,8 @@ class _Upload:
 
     @property
     def slots(self) -> int:
-        """How many slots it brings, at most."""
-        return len(self.data) // log.SLOT_BYTES
+        """How many slots it brings."""
+        return sum(len(slots) for _cursor, slots in self.batch.chunks) // log.SLOT_BYTES
 
 
 @dataclass
@@ -232,13 +234,14 @@ class Uploads:
         slots = 0
         with self._mine:
             for upload in self._queue:
-                slots += upload.slots
-                full = chosen and (slots > _MOST_SLOTS or len(chosen) == _MOST_TOGETHER)
-                if full or upload.batch.header.serial in serials:
+                serial = upload.batch.header.serial
+                room = len(chosen) < _MOST_TOGETHER and slots + upload.slots <= _MOST_SLOTS
+                if chosen and (not room or serial in serials):
                     later.append(upload)
                 else:
                     chosen.append(upload)
-                    serials.add(upload.batch.header.serial)
+                    serials.add(serial)
+                    slots += upload.slots
             self._queue = later
         return chosen
 
@@ -366,6 +369,7 @@ class Uploads:
             pending = orders.pending(db, serial, 0, self._utc())
         return Answer(
             new=one.new,
+            slots=upload.slots,
             count=one.count,
             receipt=made,
             refused=one.refused + arrived.refused.get(upload.name, 0),
