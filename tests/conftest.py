@@ -38,6 +38,7 @@ settings.load_profile("busy")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, all others as they come."""
     places = {name: at for at, name in enumerate(_LONGEST)}
+    assert all((Path(__file__).parent / name).is_file() for name in _LONGEST)
 
     def place(item: pytest.Item) -> int:
         path = Path(item.path)

@@ -69,12 +69,9 @@ def test_the_same_at_the_same_moment_is_a_replay(engine: Engine) -> None:
 def test_a_request_of_which_the_ledger_could_not_be_asked_may_come_again(engine: Engine) -> None:
     nonces = opened(engine)
 
-    def fails() -> None:
-        raise OSError
-
     @event.listens_for(engine, "before_cursor_execute", once=True)
     def before(*_words: Any) -> None:  # pyright: ignore[reportUnusedFunction]
-        fails()
+        raise OSError
 
     with pytest.raises(OSError):
         nonces.take(KEY, NONCE, NOON)
