@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from zoneband import retention
 from zoneband.server import cases, database, gone, ledger, store, wearers
-from zoneband.server.database import upsert
+from zoneband.server.database import insert_or_replace
 from zoneband.server.gone import Cutter
 from zoneband.server.ingest import Ingest
 from zoneband.server.readers import Readers
@@ -106,9 +106,8 @@ class Retention:
             self._segments(db, done)
             self._times(db, done)
             self._persons(db, done)
-            row = upsert(db, table).values(id=1, first_day=day, ran_s=now_s)
-            new = {"first_day": row.excluded.first_day, "ran_s": row.excluded.ran_s}
-            db.execute(row.on_conflict_do_update(index_elements=["id"], set_=new))
+            row = {"id": 1, "first_day": day, "ran_s": now_s}
+            db.execute(insert_or_replace(db, table), row)
         with self._lock:
             self._cutter.run()
         if self._put_away.exists() and self._put_away.stat().st_mtime < _begin_s(done):

@@ -67,12 +67,13 @@ _RARE = union_all(
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a batch. slots: how many it brought; count: its records that were new; receipt:
-    None while nothing is receipted; refused: its encounters that are not kept, since their days are
-    dropped or they were erased; dropped: so was the whole batch; ask_back: its wearer has withdrawn;
-    resend: the cursor from which the station must pull its band again, since what came was altered
-    or missing there, None when nothing is to be mended; orders: those that the band has not carried
-    out."""
+    """What became of a batch.
+
+    slots: how many it brought; count: its records that were new; receipt: None while nothing is
+    receipted; refused: its encounters that are not kept, since their days are dropped or they were
+    erased; dropped: so was the whole batch; ask_back: its wearer has withdrawn; resend: the cursor
+    from which the station must pull its band again, since what came was altered or missing there,
+    None when nothing is to be mended; orders: those that the band has not carried out."""
 
     new: bool
     slots: int
