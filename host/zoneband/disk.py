@@ -1,9 +1,12 @@
 """Room on a disk."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 LOW_BYTES = 200 * 1024 * 1024
+RESERVE_BYTES = 64 * 1024 * 1024
 
 
 def free_bytes(folder: Path) -> int:
@@ -11,3 +14,10 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def reserve(folder: Path) -> None:
+    """Raise OSError (ENOSPC) when RESERVE_BYTES or less are free, as for whoever could fill a disk:
+    the rest is for what must go on, such as the server's ledger and audit log."""
+    if free_bytes(folder) <= RESERVE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

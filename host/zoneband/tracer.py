@@ -144,6 +144,12 @@ def _wrong(answer: httpx2.Response, unknown: str | None) -> UserError:
     if status in (400, 422):
         text = said or _("The server cannot read this: check serial and dates.")
         return UserError(text, ExitCode.USAGE)
+    if why.get("reason") == "rate":
+        return UserError(
+            _("Too many questions in a short time. Wait {n} seconds, then try again.").format(
+                n=answer.headers.get("Retry-After", "")
+            )
+        )
     if status == 503 and "retry-after" in answer.headers:
         return UserError(_("The server is busy. Try again in a few seconds."))
     return UserError(said or _("The server answered {code}.").format(code=status))

@@ -118,6 +118,18 @@ def refusal(answer: httpx2.Response) -> str:
     )
 
 
+def _said(answer: httpx2.Response) -> str:
+    # What keeps the server from taking anything now; it takes it later.
+    if signing.reason_of(answer) == "quota":
+        return _(
+            "This station has brought more than the server takes in so short a time. The rest is "
+            "sent later; if this stays so, ask whoever runs the server."
+        )
+    if answer.status_code == 507:
+        return _("The server's disk is full. Tell whoever runs the server; the rest is sent later.")
+    return _("The server answered {code}.").format(code=answer.status_code)
+
+
 def wait_s(attempt: int, retry_after: str | None) -> float:
     """Seconds before the next attempt: what the server asked for, else full jitter."""
     if retry_after:
@@ -344,7 +356,7 @@ class Uploader:
                     done.refused += 1
                     return True
                 retry_after = answer.headers.get("Retry-After")
-                done.problem = _("The server answered {code}.").format(code=answer.status_code)
+                done.problem = _said(answer)
             if attempt + 1 < tries:
                 self._sleep(wait_s(attempt, retry_after))
         return False

@@ -1,12 +1,14 @@
-"""How much, how fast and how slowly stations may ask; and the list of them."""
+"""How much, how fast and how slowly stations may ask and bring; and the list of them."""
 
 import json
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -19,10 +21,11 @@ from sealedbook import AUTHORITY, NUMBER, SealedBook
 from stationed import come, known
 from zoneband import batch as batches
 from zoneband.cli.main import main
+from zoneband.disk import RESERVE_BYTES
 from zoneband.i18n import set_language
 from zoneband.server.app import make_app
 from zoneband.server.enrolment import Enrolment
-from zoneband.server.limits import Limits
+from zoneband.server.limits import QUOTA_DAYS, Limits
 from zoneband.server.stations import open_stations
 from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
@@ -100,19 +103,72 @@ def test_an_address_that_asks_too_much_waits_and_another_does_not(tmp_path: Path
     assert other.get("/v1/stations/a/groups", auth=signs[0]).status_code == 200
 
 
+def batches_of(serial: str, count: int) -> list[bytes]:
+    """Sealed batches of one band's log, in order."""
+    book, made = SealedBook(serial), list[bytes]()
+    for n in range(count):
+        first = book.head
+        book.fill(20, B, NOON + 600 * n)
+        made.append(book.batch(first))
+    return made
+
+
+def test_a_station_that_brings_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
+    made = batches_of(A, 3)
+    size = len(made[0])
+    quota = 1.5 * size / QUOTA_DAYS  # a day; one and a half batches at once
+    one, other = (Signature(known(enrolled(tmp_path, A, B), name), lambda: NOW) for name in "ab")
+    app = make_app(
+        tmp_path, lambda: NOW, private_keys={NUMBER: AUTHORITY}, limits=Limits(quota_per_day=quota)
+    )
+    http = TestClient(app, client=("127.0.0.1", 1))
+
+    def put(name: str, kind: str, data: bytes, auth: Signature) -> httpx2.Response:
+        path = f"/v1/stations/{name}/{kind}/{batches.name(data)}"
+        return http.put(path, content=data, auth=auth)
+
+    # What the server has already counts nothing, nor what it does not keep.
+    asked = [put("a", "batches", made[0], one).status_code for _ in range(3)]
+    asked += [put("a", "batches", b"noise" * 10_000, one).status_code for _ in range(3)]
+    assert asked == [201, 200, 200, 400, 400, 400]
+    assert put("a", "batches", made[1], one).status_code == 201
+    for kind, data in (("batches", made[2]), ("records", bytes(100))):
+        late = put("a", kind, data, one)
+        assert (late.status_code, late.json()["reason"]) == (429, "quota")
+        lacking = len(made[0]) + len(made[1]) - 1.5 * size
+        assert int(late.headers["Retry-After"]) == pytest.approx(lacking / quota * 86_400, rel=0.01)
+    assert len(list((tmp_path / "batches").glob("*"))) == 2
+    # It is docked and receipted as before, and another station brings the rest.
+    assert http.get(f"/v1/bands/{A}/orders?after=0", auth=one).status_code == 200
+    assert put("b", "batches", made[2], other).status_code == 201
+
+
+def test_stations_leave_room_on_the_disk_for_tracers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [data] = batches_of(A, 1)
+    signs = Signature(known(enrolled(tmp_path, A, B), "st"), lambda: NOW)
+    app = make_app(tmp_path, lambda: NOW, private_keys={NUMBER: AUTHORITY})
+    http = TestClient(app, client=("127.0.0.1", 1))
+    tracer = {"Authorization": f"Bearer {app.state.server.tracer_token}"}
+    path = f"/v1/stations/st/batches/{batches.name(data)}"
+    whole = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=RESERVE_BYTES))
+    for full in (path, f"/v1/stations/st/records/{batches.name(data)}"):
+        answer = http.put(full, content=data, auth=signs)
+        assert answer.status_code == 507 and "disk is full" in answer.json()["title"]
+    assert not list((tmp_path / "batches").glob("*"))
+    assert http.get("/v1/cases", headers=tracer).status_code == 200
+    assert '"event":"cases"' in (tmp_path / "audit.log").read_text()
+    monkeypatch.setattr(shutil, "disk_usage", whole)
+    assert http.put(path, content=data, auth=signs).status_code == 201
+
+
 def test_sixteen_stations_at_full_speed_are_not_slowed_down(tmp_path: Path) -> None:
     serials = [f"ZB-{n:04d}-0000" for n in range(STATIONS)]
     server = enrolled(tmp_path / "server", B, *serials)
     signers = [Signature(known(server, f"st{n}"), lambda: NOW) for n in range(STATIONS)]
-    bodies: list[list[bytes]] = []
-    for serial in serials:
-        book = SealedBook(serial)
-        made: list[bytes] = []
-        for n in range(EACH):
-            first = book.head
-            book.fill(20, B, NOON + 600 * n)
-            made.append(book.batch(first))
-        bodies.append(made)
+    bodies = [batches_of(serial, EACH) for serial in serials]
     came: list[int] = []
     with served(tmp_path / "server") as url:
 

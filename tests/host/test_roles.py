@@ -17,12 +17,14 @@ from starlette.routing import Mount
 from bandbook import NOON, A, B
 from office import PLACE, Office
 from typed import Typed
+from zoneband import i18n, tracer
 from zoneband.errors import UserError
 from zoneband.seal import Kind
-from zoneband.server import case_codes, database, gate, ledger, migrating
+from zoneband.server import audit_log, case_codes, database, gate, ledger, migrating
 from zoneband.server.accounts import Accounts, new_secret
 from zoneband.server.audit import OPERATOR
 from zoneband.server.ledger import open_ledger
+from zoneband.server.limits import Limits
 from zoneband.server.roles import ADMIN, AUDITOR, HEALTH, PUBLIC, ROLES, TABLE, TRACER, Way
 from zoneband.tracing import case_words
 from zoneband.wire import records
@@ -34,8 +36,8 @@ DAY = "from=2026-11-03&to=2026-11-04"
 class Staff(Office):
     """An office with an account for each role, and one that has two."""
 
-    def __init__(self, path: Path, two_persons: bool = False) -> None:
-        super().__init__(path, two_persons=two_persons)
+    def __init__(self, path: Path, **settings: Any) -> None:
+        super().__init__(path, **settings)
         self.secrets = {name: new_secret() for name in (*ROLES, "both")}
         quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         accounts = Accounts(open_ledger(path / "server"), utc=lambda: self.now, hasher=quick)
@@ -198,6 +200,26 @@ def test_a_role_that_is_taken_away_ends_at_the_next_request(staff: Staff) -> Non
         staff.accounts.set_roles("both", ["king"])
     with pytest.raises(UserError):
         staff.accounts.set_roles("both", [])
+
+
+def test_an_account_that_asks_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
+    staff = Staff(tmp_path, limits=Limits(account_per_s=0.01, account_burst=4))
+    contacts = f"/v1/cases/{staff.declare(A, onset='2026-11-03')['number']}/contacts"
+    asked = [staff.as_(TRACER, "GET", contacts) for _ in range(130)]
+    assert [a.status_code for a in asked] == [200] * 4 + [429] * 126
+    assert asked[-1].json()["reason"] == "rate" and int(asked[-1].headers["Retry-After"]) > 50
+    i18n.set_language("en")
+    assert "Too many questions" in str(tracer._wrong(asked[-1], None))
+    for language, said in (("vi", "Hỏi quá nhiều"), ("en", "Too many questions")):
+        page = staff.pages(TRACER).get("/tracer/", params={"lang": language})
+        assert page.status_code == 429 and said in page.text and "Retry-After" in page.headers
+    assert staff.as_(HEALTH, "GET", "/v1/cases").status_code == 200
+    assert staff.ask("GET", contacts).status_code == 200  # the server's own computer
+    # Nor does it fill the audit log: beyond a hundred lines its refusals are only counted.
+    read = audit_log.lines_of(tmp_path / "server" / audit_log.NAME)
+    lines = [line for line in map(audit_log.parse, read) if line]
+    refused = [line for line in lines if line["event"] == "refused" and line["why"] == "rate"]
+    assert len(refused) == 100 and {line["account"] for line in refused} == {TRACER}
 
 
 def test_who_logged_out_is_let_in_no_more(staff: Staff) -> None:

@@ -346,6 +346,10 @@ def test_a_bucket_fills_again_and_many_names_take_no_room() -> None:
     assert [buckets.take("a") for _ in range(5)] == [0, 0, 0, 0, 0.5]
     now = 0.5
     assert buckets.take("a") == 0 and buckets.take("a") == 0.5
+    buckets.spend("a", 3)  # what was used already
+    assert buckets.wait_s("a") == 2 == buckets.take("a")
+    now = 2.5
+    assert buckets.wait_s("a") == 0 == buckets.take("a")
     now = 9
     for n in range(30_000):
         assert buckets.take(str(n)) == 0

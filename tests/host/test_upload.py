@@ -23,7 +23,7 @@ from bandbook import NOON, A, B, BandBook, key
 from stationed import known, settings
 from support import ROOT
 from zoneband import batch as batches
-from zoneband import upload
+from zoneband import i18n, upload
 from zoneband.errors import UserError
 from zoneband.server.enrolment import Enrolment
 from zoneband.server.process import running
@@ -99,6 +99,30 @@ def test_errors_of_the_server_are_waited_out(spool: Spool, tmp_path: Path) -> No
     assert server.came == [names[0]] * 4 + names[1:]
     assert slept[1] == 7
     assert all(0 <= s <= 900 for s in slept)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            (429, {"Retry-After": "900"}, b'{"reason":"quota"}'),
+            "brought more than the server takes",
+        ),
+        ((507, {}, b'{"title":"the server\'s disk is full"}'), "disk is full"),
+        ((500, {}, b""), "answered 500"),
+    ],
+)
+def test_what_the_server_does_not_take_now_is_said_and_waits(
+    spool: Spool, tmp_path: Path, answer: Answer, said: str
+) -> None:
+    i18n.set_language("en")
+    names = spool.waiting()
+    server = Scripted([answer, answer])
+    done, slept = send(spool, server.url, tmp_path, tries=2)
+    assert said in done.problem and (done.sent, done.refused) == (0, 0)
+    assert spool.waiting() == names and len(slept) == 1
+    done, _ = send(spool, server.url, tmp_path)
+    assert (done.sent, done.waiting, done.problem) == (3, 0, "")
 
 
 def test_waits_grow_with_jitter_and_follow_the_servers_word() -> None:

@@ -24,6 +24,7 @@ from zoneband.seal import Kind, PublicKey
 from zoneband.server.accounts import Accounts, csrf, new_secret
 from zoneband.server.app import make_app
 from zoneband.server.ledger import open_ledger
+from zoneband.server.limits import NO_LIMITS
 from zoneband.server.roles import ROLES
 from zoneband.server.stations import open_stations
 
@@ -72,7 +73,7 @@ def opened(directory: Path) -> Generator[Site]:
     """A new server in a directory, and everybody who may come to it."""
     private = X25519PrivateKey.generate()
     authority = PublicKey(1, private.public_key().public_bytes_raw())
-    app = make_app(directory, public_keys=[authority], private_keys={1: private})
+    app = make_app(directory, public_keys=[authority], private_keys={1: private}, limits=NO_LIMITS)
     secrets_of = {name: new_secret() for name in (*ROLES, GONE)}
     # At its least cost: this trial is about something else.
     quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)

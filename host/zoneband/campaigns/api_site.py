@@ -20,7 +20,7 @@ from zoneband.server.accounts import csrf
 from zoneband.server.app import make_app
 from zoneband.server.audit import OPERATOR
 from zoneband.server.enrolment import Enrolment
-from zoneband.server.limits import Limits
+from zoneband.server.limits import NO_LIMITS
 from zoneband.server.roles import ROLES
 from zoneband.server.tracing_server import TracingServer
 from zoneband.signing import Signature
@@ -61,9 +61,8 @@ class ApiSite:
         self._totp = pyotp.random_base32()
         server.accounts.add(TRACER, _PASSWORD, self._totp, ROLES)
         server.engine.dispose()
-        unlimited = Limits(1e9, 1e9, 1e9, 1e9)
         self.app = make_app(
-            where, self.utc, [keys.AUTHORITY], {keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, unlimited
+            where, self.utc, [keys.AUTHORITY], {keys.AUTHORITY_NUMBER: keys.PRIVATE_KEY}, NO_LIMITS
         )
         self.tracing: TracingServer = self.app.state.server
         self._bearer = self.tracing.tracer_token

@@ -76,6 +76,9 @@ def command(
     address_rate: Annotated[
         float, typer.Option(help=_("Requests per second of stations at one address."), min=0.1)
     ] = 1000,
+    station_quota: Annotated[
+        float, typer.Option(help=_("Megabytes that one station may bring a day."), min=1)
+    ] = 256,
     two_persons: Annotated[
         bool,
         typer.Option(
@@ -109,6 +112,7 @@ def command(
         station_burst=_BURST_S * station_rate,
         address_per_s=address_rate,
         address_burst=_BURST_S * address_rate,
+        quota_per_day=station_quota * 1e6,
     )
     token = watch.find_token()
     where = data_dir(data)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlche
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.concurrency import run_in_threadpool
 
-from zoneband import __version__, authority, batch, seal
+from zoneband import __version__, authority, batch, disk, seal
 from zoneband.seal import PublicKey
 from zoneband.server import (
     case_routes,
@@ -108,7 +108,7 @@ def make_app(
         return _problem(503, "the audit log cannot be written", {"Retry-After": "60"})
 
     @app.exception_handler(OSError)
-    async def disk(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+    async def unwritten(_request: Request, error: OSError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _problem(507, "the server's disk is full")
         return _problem(500, "the server cannot write")
@@ -169,6 +169,7 @@ def make_app(
         # The bytes of a station's own upload, as its name says.
         if caller.name != name:
             raise Problem(403, "this key is another station's", reason="station")
+        door.within_quota(caller)
         data = await door.body(request, caller.digest, limit)
         if caller.digest.hex() != sha256:
             raise Problem(422, "the body is not what its name says")
@@ -186,7 +187,8 @@ def make_app(
         """Take a sealed record (application/octet-stream, at most 16 KiB) named by its SHA-256:
         an enrolment, a person, or what became of a band. Harmless to repeat. Durable when this
         answers: 201 new, 200 known before, 202 kept sealed because its key is not in memory. 409
-        when an enrolment contradicts one that is known; 422 when it cannot be opened."""
+        when an enrolment contradicts one that is known; 422 when it cannot be opened; 507 and 429
+        as for batches."""
         data = await body_of(request, name, sha256, caller, seal.MAX_BYTES)
         try:
             new, state = await run_in_threadpool(take_record, name, sha256, data, caller)
@@ -201,8 +203,12 @@ def make_app(
 
     def take_record(name: str, sha256: str, data: bytes, caller: Caller) -> tuple[bool, str]:
         door.still(caller)
+        disk.reserve(directory)
         server.nonces.settle(caller.mark)
-        return server.take_sealed(name, sha256, data)
+        new, state = server.take_sealed(name, sha256, data)
+        if new:
+            door.keeps(caller, len(data))
+        return new, state
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
     async def put_batch(  # pyright: ignore[reportUnusedFunction]
@@ -211,7 +217,8 @@ def make_app(
         """Take a batch (application/octet-stream, at most 256 KiB) named by its SHA-256. Harmless
         to repeat. Durable when this answers: 201 new, 200 known before, 202 kept without receipt
         because its band is not enrolled yet, its records cannot be opened yet, or none is genuine.
-        507 when the disk is full: nothing was changed. The answer's orders are those that the band
+        507 when the disk is full but for what the server itself needs, 429 (Retry-After) when the
+        station brings too much: nothing was changed. The answer's orders are those that the band
         has not carried out; resend is the cursor from which the band must be pulled again because
         what came was altered or missing there, null when nothing is to be mended; records_refused:
         encounters that are not kept, since their days were dropped or they were erased; dropped: so
@@ -236,8 +243,11 @@ def make_app(
 
     def take_batch(name: str, sha256: str, data: bytes, caller: Caller) -> Answer:
         door.still(caller)
+        disk.reserve(directory)
         took = server.take(name, sha256, data)
         server.nonces.settle(caller.mark)
+        if took.new:
+            door.keeps(caller, len(data))
         watch.metrics.took(took.slots, took.count)
         return took
 

@@ -4,12 +4,14 @@ A look at people's data and a change are written before they are done, and what 
 after it ("done"), or why it was not done ("refused"); "of" is the number of the first line. Of
 people there is nothing but the account, the case's number and the band's serial.
 
-Refusals of callers that nobody knows are limited, or they would fill the disk: what is beyond the
-limit is counted, and the next such line says how many ("more").
+Refusals of callers that nobody knows, and of accounts that ask too fast, are limited, or they
+would fill the disk: what is beyond the limit is counted, and the next such line says how many
+("more").
 """
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,8 @@ from zoneband.server.limits import Buckets
 # Whoever works on the server's own computer. No account has brackets in its name.
 OPERATOR = "(server)"
 DONE, REFUSED = "done", "refused"
-_STRANGERS_PER_S, _STRANGERS_BURST = 0.2, 100
+TOO_FAST = "rate"  # as zoneband.server.signed names it
+_LIMITED_PER_S, _LIMITED_BURST = 0.2, 100
 
 
 class Unwritable(UserError):
@@ -43,9 +46,9 @@ class Audit:
         """utc: Unix seconds now."""
         self.path = directory / NAME
         self._log = AuditLog(self.path, utc)
-        self._strangers = Buckets(_STRANGERS_PER_S, _STRANGERS_BURST)
+        self._limited = Buckets(_LIMITED_PER_S, _LIMITED_BURST)
         self._mine = threading.Lock()
-        self._more = 0
+        self._more: Counter[str | None] = Counter()
 
     def write(self, event: str, account: str | None, **facts: Any) -> int:
         """Write a line; its number. It is on the disk when this returns. Raises Unwritable."""
@@ -57,12 +60,12 @@ class Audit:
     def refused(self, account: str | None, why: str, **facts: Any) -> None:
         """Write that something was refused; account: None when nobody knows who asked. Raises
         Unwritable."""
-        if account is None:
+        if account is None or why == TOO_FAST:
             with self._mine:
-                if self._strangers.take(""):
-                    self._more += 1
+                if self._limited.take(account or ""):
+                    self._more[account] += 1
                     return
-                more, self._more = self._more, 0
+                more = self._more.pop(account, 0)
             if more:
                 facts["more"] = more
         self.write(REFUSED, account, why=why, **facts)

@@ -94,6 +94,8 @@ class Gate:
             elif entry.way in (Way.API, Way.PAGE):
                 who = self._api(request) if entry.way is Way.API else self._page(request)
                 account = who.account
+                if account != OPERATOR:
+                    self._door.slow_account_down(account)
                 if not roles.may(who.roles, entry):
                     raise _no_role(entry)
                 request.state.asker = who

@@ -1,24 +1,37 @@
-"""How much one station or one address may ask: token buckets in memory."""
+"""How much one station, address or account may ask, and how much a station may bring: token buckets
+in memory."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# At once: what 470 bands at their cap write in 21 days, of a station that was offline all along.
+QUOTA_DAYS = 8
 _MOST_BUCKETS = 10_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Requests per second that go on for ever, and how many may come at once beside. body_s: how
-    long a body may take to come. A dock makes a handful of requests, and an upload of full
-    batches some ten per second; an address may be a whole ward behind one line."""
+    """Requests per second that go on for ever, and how many may come at once beside. A dock makes a
+    handful of requests, and an upload of full batches some ten per second; an address may be a
+    whole ward behind one line; an account is one person who reads what is answered.
+
+    body_s: how long a body may take to come. quota_per_day: bytes that a station may add to what
+    the server keeps, and QUOTA_DAYS of it at once beside. A band's log grows by 205 kB a day at
+    most, so the default is enough for over a thousand bands."""
 
     station_per_s: float = 50
     station_burst: float = 500
     address_per_s: float = 1000
     address_burst: float = 10_000
+    account_per_s: float = 5
+    account_burst: float = 300
     body_s: float = 120
+    quota_per_day: float = 256e6
+
+
+NO_LIMITS = Limits(*(1e12,) * 6, quota_per_day=1e15)
 
 
 class Buckets:
@@ -37,14 +50,31 @@ class Buckets:
     def take(self, name: str) -> float:
         """Take one: 0, or how many seconds until there is one to take."""
         with self._lock:
-            now = self._clock()
-            left = self._left(name, now)
-            if left < 1:
-                return (1 - left) / self._per_s
-            if name not in self._levels and len(self._levels) >= _MOST_BUCKETS:
-                self._forget(now)
-            self._levels[name] = left - 1, now
-            return 0
+            wait_s = self._wait_s(name)
+            if not wait_s:
+                self._spend(name, 1)
+            return wait_s
+
+    def wait_s(self, name: str) -> float:
+        """How many seconds until there is one to take; 0: there is."""
+        with self._lock:
+            return self._wait_s(name)
+
+    def spend(self, name: str, amount: float) -> None:
+        """Take what was used already, though there may be less: who comes next waits longer."""
+        with self._lock:
+            self._spend(name, amount)
+
+    def _wait_s(self, name: str) -> float:
+        left = self._left(name, self._clock())
+        return (1 - left) / self._per_s if left < 1 else 0
+
+    def _spend(self, name: str, amount: float) -> None:
+        now = self._clock()
+        left = self._left(name, now)
+        if name not in self._levels and len(self._levels) >= _MOST_BUCKETS:
+            self._forget(now)
+        self._levels[name] = left - amount, now
 
     def _left(self, name: str, now: float) -> float:
         left, at = self._levels.get(name, (self._burst, now))

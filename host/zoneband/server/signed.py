@@ -1,7 +1,8 @@
 """Who signed a request: the server's side of zoneband.signing (RFC 9421, RFC 9530).
 
-Every refusal has a `reason` for the station's program: rate, unsigned, token, key, signature,
-clock, revoked, replay, digest, slow, station; zoneband.server.stations names those of codes."""
+Every refusal has a `reason` for the station's program: rate, quota, unsigned, token, key,
+signature, clock, revoked, replay, digest, slow, station; zoneband.server.stations names those of
+codes."""
 
 import asyncio
 import base64
@@ -27,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
 from zoneband import signing
-from zoneband.server.limits import Buckets, Limits
+from zoneband.server.limits import QUOTA_DAYS, Buckets, Limits
 from zoneband.server.nonces import WINDOW_S, Nonces
 from zoneband.server.problem import Problem
 from zoneband.server.stations import Known, Stations
@@ -100,6 +101,9 @@ class Doorkeeper:
         self._body_s = limits.body_s
         self._by_station = Buckets(limits.station_per_s, limits.station_burst)
         self._by_address = Buckets(limits.address_per_s, limits.address_burst)
+        self._by_account = Buckets(limits.account_per_s, limits.account_burst)
+        day = limits.quota_per_day
+        self._kept = Buckets(day / 86_400, day * QUOTA_DAYS)
 
     def station(self, request: Request) -> Caller:
         """The station that signed a request, which has not been here before. Raises Problem."""
@@ -117,7 +121,7 @@ class Doorkeeper:
         [known] = found
         if known.revoked:
             raise _revoked()
-        self._by(self._by_station, known.name)
+        _refuse("rate", self._by_station.take(known.name))
         return Caller(known.name, key_id, digest, self._once(key_id, created_s, nonce))
 
     def still(self, caller: Caller) -> None:
@@ -139,7 +143,19 @@ class Doorkeeper:
 
     def slow_down(self, request: Request) -> None:
         """Count a request of an address. Raises Problem 429."""
-        self._by(self._by_address, request.client.host if request.client else "")
+        _refuse("rate", self._by_address.take(request.client.host if request.client else ""))
+
+    def slow_account_down(self, account: str) -> None:
+        """Count a request of an account. Raises Problem 429."""
+        _refuse("rate", self._by_account.take(account))
+
+    def within_quota(self, caller: Caller) -> None:
+        """Whether a station may bring more. Raises Problem 429."""
+        _refuse("quota", self._kept.wait_s(caller.name))
+
+    def keeps(self, caller: Caller, size: int) -> None:
+        """Count what the server now keeps of a station, in bytes."""
+        self._kept.spend(caller.name, size)
 
     def check_body(self, signed: bytes, came: bytes) -> None:
         """Whether a body is what was signed, by their SHA-256. Raises Problem."""
@@ -167,12 +183,6 @@ class Doorkeeper:
         if signed is not None:
             self.check_body(signed, running.digest())
         return b"".join(parts)
-
-    def _by(self, buckets: Buckets, name: str) -> None:
-        wait_s = buckets.take(name)
-        if wait_s:
-            after = {"Retry-After": str(max(1, math.ceil(wait_s)))}
-            raise Problem(429, "too many requests", after, reason="rate")
 
     def _once(self, key_id: str, created_s: int, nonce: str) -> bytes:
         mark = self._nonces.take(key_id, nonce, created_s)
@@ -234,6 +244,13 @@ def _url(request: Request, host: str) -> str:
     if not re.fullmatch(_HOST, host) or "#" in path + query:
         raise _not_genuine()
     return f"{request.scope['scheme']}://{host}{path}{'?' + query if query else ''}"
+
+
+def _refuse(reason: str, wait_s: float) -> None:
+    if wait_s:
+        title = {"rate": "too many requests", "quota": "this station has brought too much"}
+        after = {"Retry-After": str(max(1, math.ceil(wait_s)))}
+        raise Problem(429, title[reason], after, reason=reason)
 
 
 def _revoked() -> Problem:

@@ -29,6 +29,7 @@ from zoneband.server.pages.door import HOME, ForeignForm, LogInFirst, NoRole, sa
 from zoneband.server.pages.one_case import refusal
 from zoneband.server.pages.shell import Shell
 from zoneband.server.pages.templates import STATIC, page, query
+from zoneband.server.problem import Problem
 from zoneband.server.refused import NoCase, Refused
 from zoneband.server.tracing import Busy
 from zoneband.server.tracing_server import TracingServer
@@ -107,6 +108,17 @@ def _add_errors(pages: FastAPI) -> None:
         names = ", ".join(roles.name(role) for role in roles.ROLES if role in error.roles)
         text = _("This is only for: {roles}. Your account has another role.").format(roles=names)
         return message(request, 403, _("Not done"), text)
+
+    @pages.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:  # pyright: ignore[reportUnusedFunction]
+        text = _("The server cannot read this.")
+        if error.status == 429:
+            wait_s = (error.headers or {}).get("Retry-After", "")
+            text = _("Too many questions in a short time. Wait {n} seconds, then try again.")
+            text = text.format(n=wait_s)
+        answer = message(request, error.status, _("Not done"), text)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @pages.exception_handler(Unwritable)
     async def unwritable(request: Request, _error: Unwritable) -> Response:  # pyright: ignore[reportUnusedFunction]
