@@ -18,6 +18,10 @@ MAX_BYTES = 256 * 1024
 _MAX_HEADER = 4096
 
 
+class NoBatch(ValueError):
+    """Bytes that are no batch."""
+
+
 @dataclass(frozen=True)
 class BatchHeader:
     """Where a batch comes from. Times are Unix seconds and milliseconds, UTC.
@@ -55,7 +59,7 @@ class Batch:
 
 def pack(header: BatchHeader, chunks: Iterable[tuple[int, bytes]]) -> bytes:
     """Bytes of a batch. Raises ValueError above MAX_BYTES or on a chunk of broken slots."""
-    text = json.dumps(asdict(header), sort_keys=True, separators=(",", ":")).encode()
+    text = _text(header)
     parts = [MAGIC, struct.pack("<I", len(text)), text]
     for cursor, slots in chunks:
         if not slots or len(slots) % log.SLOT_BYTES or len(slots) // log.SLOT_BYTES > 65535:
@@ -67,36 +71,42 @@ def pack(header: BatchHeader, chunks: Iterable[tuple[int, bytes]]) -> bytes:
     return data
 
 
+def _text(header: BatchHeader) -> bytes:
+    return json.dumps(asdict(header), sort_keys=True, separators=(",", ":")).encode()
+
+
 def unpack(data: bytes) -> Batch:
-    """The batch in some bytes. Raises ValueError, whatever the bytes are."""
+    """The batch in some bytes, which are those that `pack` makes of it: so what is left of one also
+    packs. Raises NoBatch, whatever the bytes are."""
     if len(data) > MAX_BYTES or len(data) < 12 or data[:8] != MAGIC:
-        raise ValueError("not a batch")
+        raise NoBatch("not a batch")
     (size,) = struct.unpack("<I", data[8:12])
     if size > _MAX_HEADER or 12 + size > len(data):
-        raise ValueError("bad batch header")
+        raise NoBatch("bad batch header")
+    text = data[12 : 12 + size]
     try:
-        fields = json.loads(data[12 : 12 + size])
-        header = BatchHeader(**fields)
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError, RecursionError) as error:
-        raise ValueError("bad batch header") from error
+        header = BatchHeader(**json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NoBatch("bad batch header") from error
     for name, kind in BatchHeader.__annotations__.items():
         value = getattr(header, name)
         if type(value) is not kind or (kind is int and not 0 <= value < 1 << 32):
-            raise ValueError(f"bad batch header: {name}")
-        if kind is str:
-            value.encode()  # a UnicodeEncodeError for what is no text, which is a ValueError
-            if "\0" in value:
-                raise ValueError(f"bad batch header: {name}")
+            raise NoBatch(f"bad batch header: {name}")
+        # Half a surrogate is no text.
+        if kind is str and ("\0" in value or value.encode(errors="replace").decode() != value):
+            raise NoBatch(f"bad batch header: {name}")
+    if _text(header) != text:
+        raise NoBatch("bad batch header: its form")
     chunks: list[tuple[int, bytes]] = []
     at = 12 + size
     while at < len(data):
         if at + 6 > len(data):
-            raise ValueError("cut batch")
+            raise NoBatch("cut batch")
         cursor, count = struct.unpack("<IH", data[at : at + 6])
         at += 6
         end = at + count * log.SLOT_BYTES
         if not count or end > len(data) or cursor + count > 1 << 32:
-            raise ValueError("cut batch")
+            raise NoBatch("cut batch")
         chunks.append((cursor, data[at:end]))
         at = end
     return Batch(header, tuple(chunks))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 LOW_BYTES = 200 * 1024 * 1024
 RESERVE_BYTES = 64 * 1024 * 1024
+BLOCK_BYTES = 4096  # what a file takes at least
 
 
 def free_bytes(folder: Path) -> int:

@@ -44,9 +44,9 @@ class Sender:
         self.nudge()
 
     def fetch_orders(self, serial: str, after: int) -> None:
-        """Bring a band's orders behind a number into the spool, unless the server is known to
-        fail."""
-        if not self._resting():
+        """Bring a band's orders behind a number into the spool, unless the server is known to be
+        out of reach."""
+        if self.last.reached or not self._resting():
             Uploader(self._data, self._spool, self._station).fetch_orders(serial, after)
 
     def _resting(self) -> bool:

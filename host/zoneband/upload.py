@@ -35,13 +35,14 @@ ORDERS_S = 3.0  # as long as a dock waits for its band's orders
 
 @dataclass
 class Sent:
-    """What one upload run did."""
+    """What one upload run did; reached: whether the server answered at all."""
 
     sent: int = 0
     refused: int = 0
     waiting: int = 0
     problem: str = ""
     note: str = ""  # what went well, and should be looked at all the same
+    reached: bool = False
 
 
 def check_url(url: str) -> str:
@@ -342,6 +343,7 @@ class Uploader:
                     error=type(error).__name__
                 )
             else:
+                done.reached = True
                 self._note_time(answer)
                 if answer.status_code in (200, 201, 202) and item.take(answer):
                     done.sent += 1

@@ -1,5 +1,6 @@
 """The audit log: every line bound to the one before, whatever is killed, whoever alters it."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -266,6 +267,27 @@ def test_a_flood_of_strangers_is_counted_and_fills_no_disk(tmp_path: Path) -> No
     assert 100 <= checked(audit.path.read_bytes()).lines < 110
     audit.refused("lan", "role")  # whoever is known is always told of
     assert b'"account":"lan"' in audit.path.read_bytes()
+
+
+def test_those_that_were_only_counted_are_told_when_the_log_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit, now = Audit(tmp_path), [0.0]
+    monkeypatch.setattr(audit._limited, "_clock", lambda: now[0])
+    for _n in range(150):
+        audit.refused("lan", "rate")
+    now[0] += 6
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", _no_room)
+        with pytest.raises(Unwritable):
+            audit.refused("lan", "rate")
+    now[0] += 6
+    audit.refused("lan", "rate")
+    assert b'"more":51,' in audit.path.read_bytes().splitlines()[-1]
+
+
+def _no_room(_fd: int, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # --- what the server writes ----------------------------------------------------------------------

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 
 from bandbook import DAY, NOON, A, B, BandBook, key
 from sealedbook import AUTHORITY, NUMBER, SealedBook
@@ -25,6 +26,7 @@ from zoneband.disk import RESERVE_BYTES
 from zoneband.i18n import set_language
 from zoneband.server.app import make_app
 from zoneband.server.enrolment import Enrolment
+from zoneband.server.ledger import station_nonces
 from zoneband.server.limits import QUOTA_DAYS, Limits
 from zoneband.server.stations import open_stations
 from zoneband.server.tracing_server import TracingServer
@@ -115,8 +117,8 @@ def batches_of(serial: str, count: int) -> list[bytes]:
 
 def test_a_station_that_brings_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
     made = batches_of(A, 3)
-    size = len(made[0])
-    quota = 1.5 * size / QUOTA_DAYS  # a day; one and a half batches at once
+    cost = max(len(made[0]), 4096) + 1200  # a file, and a sector in the ledger
+    quota = 1.5 * cost / QUOTA_DAYS  # a day
     one, other = (Signature(known(enrolled(tmp_path, A, B), name), lambda: NOW) for name in "ab")
     app = make_app(
         tmp_path, lambda: NOW, private_keys={NUMBER: AUTHORITY}, limits=Limits(quota_per_day=quota)
@@ -135,8 +137,8 @@ def test_a_station_that_brings_too_much_waits_and_another_does_not(tmp_path: Pat
     for kind, data in (("batches", made[2]), ("records", bytes(100))):
         late = put("a", kind, data, one)
         assert (late.status_code, late.json()["reason"]) == (429, "quota")
-        lacking = len(made[0]) + len(made[1]) - 1.5 * size
-        assert int(late.headers["Retry-After"]) == pytest.approx(lacking / quota * 86_400, rel=0.01)
+        wait_s = 0.5 * cost / quota * 86_400
+        assert int(late.headers["Retry-After"]) == pytest.approx(wait_s, rel=0.01)
     assert len(list((tmp_path / "batches").glob("*"))) == 2
     # It is docked and receipted as before, and another station brings the rest.
     assert http.get(f"/v1/bands/{A}/orders?after=0", auth=one).status_code == 200
@@ -153,15 +155,26 @@ def test_stations_leave_room_on_the_disk_for_tracers(
     tracer = {"Authorization": f"Bearer {app.state.server.tracer_token}"}
     path = f"/v1/stations/st/batches/{batches.name(data)}"
     whole = shutil.disk_usage
+
+    def nonces() -> int:
+        with app.state.server.engine.connect() as db:
+            return db.execute(select(func.count()).select_from(station_nonces)).scalar_one()
+
+    before = nonces()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=RESERVE_BYTES))
-    for full in (path, f"/v1/stations/st/records/{batches.name(data)}"):
-        answer = http.put(full, content=data, auth=signs)
-        assert answer.status_code == 507 and "disk is full" in answer.json()["title"]
-    assert not list((tmp_path / "batches").glob("*"))
+    asked = [
+        http.put(path, content=data, auth=signs),
+        http.put(f"/v1/stations/st/records/{batches.name(data)}", content=data, auth=signs),
+        http.get("/v1/stations/st/groups", auth=signs),
+    ]
+    assert [answer.status_code for answer in asked] == [507] * 3
+    assert all("disk is full" in answer.json()["title"] for answer in asked)
+    assert not list((tmp_path / "batches").glob("*")) and nonces() == before
     assert http.get("/v1/cases", headers=tracer).status_code == 200
     assert '"event":"cases"' in (tmp_path / "audit.log").read_text()
     monkeypatch.setattr(shutil, "disk_usage", whole)
     assert http.put(path, content=data, auth=signs).status_code == 201
+    assert nonces() == before + 1
 
 
 def test_sixteen_stations_at_full_speed_are_not_slowed_down(tmp_path: Path) -> None:

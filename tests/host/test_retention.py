@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from bandbook import DAY, NOON, A, B, BandBook, C, id_of
 from kept import (
@@ -196,6 +197,27 @@ def test_a_query_in_flight_keeps_its_files_until_it_has_its_answer(office: Offic
 def days_of(server: TracingServer) -> set[int]:
     with server._engine.connect() as db:
         return set(db.execute(select(ledger.segments.c.day)).scalars())
+
+
+def test_what_is_dropped_while_a_sweep_waits_for_queries_is_left_to_a_later_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, days = server_of(office), office.path / "server" / "encounters"
+    before = set(days.glob("day=*/*"))
+    assert before
+    wait = server.retention._readers.wait
+
+    def meanwhile(most_s: float) -> Any:
+        with server.engine.begin() as db:
+            db.execute(delete(ledger.segments))  # as when they are merged
+        return wait(most_s)
+
+    monkeypatch.setattr(server.retention._readers, "wait", meanwhile)
+    server.retention.sweep()
+    for left in (before, before, set[Path]()):
+        assert set(days.glob("day=*/*")) == left
+        with server.engine.connect() as db:
+            server._work.sweep(db)
 
 
 def test_persons_stay_while_they_wear_a_band_and_go_21_days_after(office: Office) -> None:

@@ -72,3 +72,26 @@ def test_what_waits_is_sent_without_a_nudge(
     while spool.waiting() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert spool.waiting() == []
+
+
+def test_a_server_that_takes_no_batch_now_still_gives_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        upload.Uploader, "fetch_orders", lambda _self, serial, _after: asked.append(serial)
+    )
+    spool, _ = spool_with(tmp_path, 1)
+    server = Scripted([(507, {}, b"")] * 9)
+    sender = Sender(tmp_path, spool, settings(server.url))
+    sender.nudge()
+    assert sender.last.problem
+    sender.fetch_orders(A, 0)
+    assert asked == [A]
+    server.server.shutdown()
+    server.server.server_close()
+    monkeypatch.setattr(senders, "REST_S", 0.0)
+    sender.nudge()
+    monkeypatch.setattr(senders, "REST_S", 60.0)
+    sender.fetch_orders(A, 0)
+    assert asked == [A] and not sender.last.reached

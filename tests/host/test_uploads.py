@@ -1,6 +1,8 @@
 """Uploads that wait are worked in together: what each is told, and what is kept, is as if it had
 come alone."""
 
+import errno
+import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +21,9 @@ from kept import rows, server_of
 from office import D, Office
 from sealedbook import SealedBook
 from zoneband import batch as batches
-from zoneband.server import ledger
+from zoneband.server import gone, ledger
 from zoneband.server.enrolment import Enrolment
+from zoneband.server.gone import Cutter
 from zoneband.server.sectors import Sectors
 from zoneband.server.tracing_server import TracingServer
 from zoneband.server.uploads import Answer
@@ -143,6 +146,9 @@ def test_one_that_fails_is_no_others_failure(
     told = at_once(server, [("st", book.batch()) for book in books])
     assert [type(each) for each in told] == [Answer, OSError, Answer, Answer]
     assert server.band_state(B)["logs"] == []
+    # Nor is its file left, which no day and no erasure would remove.
+    kept_files = {path.name for path in (tmp_path / "server" / "batches").iterdir()}
+    assert kept_files == {batches.name(books[n].batch()) for n in (0, 2, 3)}
     for serial in (A, C, D):
         [state] = server.band_state(serial)["logs"]
         assert state["end"] == books[ALL.index(serial)].head and not state["bad_slots"]
@@ -151,6 +157,78 @@ def test_one_that_fails_is_no_others_failure(
     data = books[1].batch()
     again = server.take("st", batches.name(data), data)
     assert again.new and again.receipt and again.receipt["upto"] == books[1].head
+
+
+def test_what_fails_once_they_are_kept_is_told_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = made(tmp_path / "server", *ALL)
+    ran: list[bool] = []
+
+    def fails(_self: Any) -> int:
+        ran.append(True)
+        raise ValueError("what an older batch holds")
+
+    monkeypatch.setattr(Cutter, "run", fails)
+    told = at_once(server, [("st", met(serial).batch()) for serial in ALL])
+    assert all(isinstance(each, Answer) and each.new and each.receipt for each in told)
+    assert len(ran) == 1  # nor is it all worked in once more
+
+
+def test_a_batch_that_cannot_be_cut_now_is_cut_later_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = made(tmp_path / "server", *ALL)
+    data = met(A).batch()
+    server.take("st", batches.name(data), data)
+    path = tmp_path / "server" / "batches" / batches.name(data)
+    read = Path.read_bytes
+
+    def bad_block(self: Path) -> bytes:
+        if self == path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", bad_block)
+    with server.engine.begin() as db:
+        gone.mark(db, gone.Log(A, unpacked(data).log_id), {0: (1 << 128) - 1})
+    other = met(B).batch()
+    assert server.take("st", batches.name(other), other).receipt
+    with pytest.raises(OSError, match="Input/output"):
+        server.erasing.erase(A)  # is not called done
+    started = TracingServer(tmp_path / "started", utc=lambda: NOON + 86_400)
+    assert started.bands() == []
+    monkeypatch.undo()
+    assert len(path.read_bytes()) == len(data)
+    server.erasing.catch_up()
+    assert len(path.read_bytes()) < len(data)
+
+
+def test_batches_of_one_band_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = made(tmp_path / "server", *ALL)
+    turns: list[list[str]] = []
+    together = server._uploads._together
+
+    def noted(uploads: Any) -> None:
+        turns.append([upload.batch.header.serial for upload in uploads])
+        together(uploads)
+
+    monkeypatch.setattr(server._uploads, "_together", noted)
+    large = [with_slots(serial, 8000) for serial in (B, C, A)]
+    at_once(server, [("st", data) for data in (*large, with_slots(A, 1), with_slots(D, 1))])
+    assert turns == [[B, C, D], [A], [A]]
+
+
+def with_slots(serial: str, count: int) -> bytes:
+    """A batch of so many slots, which nobody wrote."""
+    header = unpacked(SealedBook(serial).batch(0, 0, chunks=[]))
+    return batches.pack(header, [(0, bytes([count % 256]) * 32 * count)])
+
+
+def unpacked(data: bytes) -> batches.BatchHeader:
+    return batches.unpack(data).header
 
 
 def test_a_ledger_that_does_not_answer_is_asked_once_for_all(

@@ -1,6 +1,7 @@
 """The tracing server over HTTP (FastAPI). Errors are problem+json (RFC 9457)."""
 
 import errno
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,8 @@ def make_app(
     server.cases.two_persons = two_persons
     if private_keys:
         server.unlock(private_keys)
-    door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits())
+    reserve = functools.partial(disk.reserve, directory)
+    door = Doorkeeper(server.stations, server.nonces, utc, limits or Limits(), reserve)
     app = FastAPI(
         title="Zoneband tracing server",
         version=__version__,
@@ -169,7 +171,6 @@ def make_app(
         # The bytes of a station's own upload, as its name says.
         if caller.name != name:
             raise Problem(403, "this key is another station's", reason="station")
-        door.within_quota(caller)
         data = await door.body(request, caller.digest, limit)
         if caller.digest.hex() != sha256:
             raise Problem(422, "the body is not what its name says")
@@ -203,11 +204,10 @@ def make_app(
 
     def take_record(name: str, sha256: str, data: bytes, caller: Caller) -> tuple[bool, str]:
         door.still(caller)
-        disk.reserve(directory)
         server.nonces.settle(caller.mark)
         new, state = server.take_sealed(name, sha256, data)
         if new:
-            door.keeps(caller, len(data))
+            door.keeps(caller, max(len(data), disk.BLOCK_BYTES))
         return new, state
 
     @app.put("/v1/stations/{name}/batches/{sha256}")
@@ -226,7 +226,7 @@ def make_app(
         data = await body_of(request, name, sha256, caller, batch.MAX_BYTES)
         try:
             took = await run_in_threadpool(take_batch, name, sha256, data, caller)
-        except ValueError as error:
+        except batch.NoBatch as error:
             raise Problem(400, str(error)) from None
         body = {
             "batch": sha256,
@@ -243,11 +243,9 @@ def make_app(
 
     def take_batch(name: str, sha256: str, data: bytes, caller: Caller) -> Answer:
         door.still(caller)
-        disk.reserve(directory)
         took = server.take(name, sha256, data)
         server.nonces.settle(caller.mark)
-        if took.new:
-            door.keeps(caller, len(data))
+        door.keeps(caller, took.kept)
         watch.metrics.took(took.slots, took.count)
         return took
 

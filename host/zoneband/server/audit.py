@@ -60,15 +60,22 @@ class Audit:
     def refused(self, account: str | None, why: str, **facts: Any) -> None:
         """Write that something was refused; account: None when nobody knows who asked. Raises
         Unwritable."""
-        if account is None or why == TOO_FAST:
+        if account is not None and why != TOO_FAST:
+            self.write(REFUSED, account, why=why, **facts)
+            return
+        with self._mine:
+            if self._limited.take(account or ""):
+                self._more[account] += 1
+                return
+            more = self._more.pop(account, 0)
+        if more:
+            facts["more"] = more
+        try:
+            self.write(REFUSED, account, why=why, **facts)
+        except Unwritable:
             with self._mine:
-                if self._limited.take(account or ""):
-                    self._more[account] += 1
-                    return
-                more = self._more.pop(account, 0)
-            if more:
-                facts["more"] = more
-        self.write(REFUSED, account, why=why, **facts)
+                self._more[account] += more + 1
+            raise
 
     @contextmanager
     def doing(self, event: str, account: str | None, **facts: Any) -> Generator[dict[str, Any]]:

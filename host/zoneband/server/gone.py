@@ -174,18 +174,25 @@ class Cutter:
         self._genuine = genuine
 
     def run(self) -> int:
-        """Cut all that is to be cut; how many batches. Takes turns by the server's own lock."""
+        """Cut all that is to be cut; how many batches. Takes turns by the server's own lock. Raises
+        what went wrong with one log when all others are cut; the next time tries it again."""
         with self._engine.connect() as db:
             rows = db.execute(_STRIPS).all()
         logs: dict[Log, list[Any]] = {}
         for row in rows:
             logs.setdefault(Log(row.serial, row.log_id), []).append(row)
+        wrong: list[Exception] = []
         for where, mine in logs.items():
-            found = {row.name: self._read(row.name) for row in mine}
-            with self._engine.begin() as db:
-                self._keep_receipts(db, where, list(found.values()), mine[-1].station)
-            for name, batch in found.items():
-                self._cut(where, name, batch)
+            try:
+                found = {row.name: self._read(row.name) for row in mine}
+                with self._engine.begin() as db:
+                    self._keep_receipts(db, where, list(found.values()), mine[-1].station)
+                for name, batch in found.items():
+                    self._cut(where, name, batch)
+            except Exception as error:
+                wrong.append(error)
+        if wrong:
+            raise wrong[0]
         return len(rows)
 
     def _read(self, name: str) -> Batch | None:

@@ -333,7 +333,8 @@ class Ingest:
             for path in gone:
                 path.unlink(missing_ok=True)
             unnamed -= gone
-        self._unnamed = unnamed
+        # Beside the sweeps of before, what was dropped while these waited for queries is no older.
+        self._unnamed = unnamed if unread is None else self._unnamed & unnamed
 
 
 def _joined(parts: list[store.Columns]) -> store.Columns:

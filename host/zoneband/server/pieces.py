@@ -64,7 +64,7 @@ class Pieces:
         try:
             batch = read.get(name) if read else None
             return (batch or self.read(name)).chunks
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             _say.exception(_("Batch %s cannot be read any more."), name)
             return ()
 

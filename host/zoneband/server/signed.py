@@ -92,9 +92,16 @@ class Doorkeeper:
     """Lets requests in that a station has signed."""
 
     def __init__(
-        self, stations: Stations, nonces: Nonces, utc: Callable[[], float], limits: Limits
+        self,
+        stations: Stations,
+        nonces: Nonces,
+        utc: Callable[[], float],
+        limits: Limits,
+        reserve: Callable[[], None],
     ) -> None:
-        """utc: Unix seconds now."""
+        """utc: Unix seconds now; reserve: raises OSError when there is no more room on the disk for
+        what stations bring."""
+        self._reserve = reserve
         self._stations = stations
         self._nonces = nonces
         self._utc = utc
@@ -106,7 +113,8 @@ class Doorkeeper:
         self._kept = Buckets(day / 86_400, day * QUOTA_DAYS)
 
     def station(self, request: Request) -> Caller:
-        """The station that signed a request, which has not been here before. Raises Problem."""
+        """The station that signed a request, which has not been here before. Raises Problem, and
+        OSError when the disk is full."""
         self.slow_down(request)
         found: list[Known] = []
 
@@ -122,6 +130,8 @@ class Doorkeeper:
         if known.revoked:
             raise _revoked()
         _refuse("rate", self._by_station.take(known.name))
+        if request.method == "PUT":
+            _refuse("quota", self._kept.wait_s(known.name))
         return Caller(known.name, key_id, digest, self._once(key_id, created_s, nonce))
 
     def still(self, caller: Caller) -> None:
@@ -133,7 +143,7 @@ class Doorkeeper:
 
     def newcomer(self, request: Request, public_key: bytes, body: bytes) -> bytes:
         """The mark of the nonce of a request that is signed with the key that it brings. Raises
-        Problem."""
+        Problem, and OSError when the disk is full."""
         wanted = signing.key_id(public_key)
         digest, key_id, created_s, nonce = self._verify(
             request, lambda name: public_key if name == wanted else None
@@ -148,10 +158,6 @@ class Doorkeeper:
     def slow_account_down(self, account: str) -> None:
         """Count a request of an account. Raises Problem 429."""
         _refuse("rate", self._by_account.take(account))
-
-    def within_quota(self, caller: Caller) -> None:
-        """Whether a station may bring more. Raises Problem 429."""
-        _refuse("quota", self._kept.wait_s(caller.name))
 
     def keeps(self, caller: Caller, size: int) -> None:
         """Count what the server now keeps of a station, in bytes."""
@@ -185,6 +191,7 @@ class Doorkeeper:
         return b"".join(parts)
 
     def _once(self, key_id: str, created_s: int, nonce: str) -> bytes:
+        self._reserve()  # a nonce is kept, too
         mark = self._nonces.take(key_id, nonce, created_s)
         if mark is None:
             raise Problem(401, "this request came before", reason="replay")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, Engine, insert, select
 
 from zoneband import durable
+from zoneband.i18n import _
 from zoneband.server import (
     chains,
     condition,
@@ -148,7 +149,10 @@ class TracingServer:
             self.retention,
             Erasures([directory, erasures] if erasures else [directory]),
         )
-        self._cutter.run()  # what a kill left
+        try:
+            self._cutter.run()  # what a kill left
+        except (OSError, ValueError):
+            _say.exception(_("Not all could be done that was due; it is tried again later."))
         self.erasing.catch_up()
         days = functools.partial(working_days.load, directory)
         self.rights = Rights(self._engine, self._lock, utc, days, self.erasing)
@@ -162,7 +166,11 @@ class TracingServer:
         with self._engine.connect() as db:
             found = chains.every(db)
         self._behind = False
-        self._identities.add(found)
+        try:
+            self._identities.add(found)
+        except BaseException:
+            self._behind = True
+            raise
 
     def _fall_behind(self) -> None:
         self._behind = True
@@ -289,11 +297,15 @@ class TracingServer:
             self._learn_chains()
 
     def after_uploads(self, rekeyed: bool) -> None:
-        """Learn new chains, and cut and sweep what is gone."""
-        if rekeyed:
-            self._learn_chains()
-        self._cutter.run()
-        self._sweep()
+        """Learn new chains, and cut and sweep what is gone: what fails is done the next time."""
+        self._behind |= rekeyed
+        try:
+            self.before_uploads()
+            self._cutter.run()
+            self._sweep()
+        except Exception:
+            # To whoever's uploads these were it is all the same: they are kept.
+            _say.exception(_("Not all could be done that was due; it is tried again later."))
 
     def _today(self) -> int:
         return int(self._utc()) // 86400

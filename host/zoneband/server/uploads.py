@@ -7,8 +7,8 @@ that fails each is tried by itself, so that one batch's failure is no other's.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Connection, Engine, bindparam, insert, literal, select, union_all, update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from zoneband import batch as batches
-from zoneband import durable
+from zoneband import disk, durable
 from zoneband.i18n import _
 from zoneband.server import (
     brought,
@@ -41,6 +42,7 @@ from zoneband.wire import log, receipt
 
 _MOST_TOGETHER = 16
 _MOST_SLOTS = 16_384  # of batches that are worked in together, but for a first one that has more
+_ROW_BYTES = 1200  # what a sector of a batch takes in the ledger
 _say = logging.getLogger(__name__)
 
 _bands, _batches = ledger.bands, ledger.batches
@@ -69,13 +71,15 @@ _RARE = union_all(
 class Answer:
     """What became of a batch.
 
-    slots: how many it brought; count: its records that were new; receipt: None while nothing is
-    receipted; refused: its encounters that are not kept, since their days are dropped or they were
-    erased; dropped: so was the whole batch; ask_back: its wearer has withdrawn; resend: the cursor
-    from which the station must pull its band again, since what came was altered or missing there,
-    None when nothing is to be mended; orders: those that the band has not carried out."""
+    kept: what it takes on the disk, in bytes and about, 0 for one that was known; slots: how many
+    it brought; count: its records that were new; receipt: None while nothing is receipted; refused:
+    its encounters that are not kept, since their days are dropped or they were erased; dropped: so
+    was the whole batch; ask_back: its wearer has withdrawn; resend: the cursor from which the
+    station must pull its band again, since what came was altered or missing there, None when
+    nothing is to be mended; orders: those that the band has not carried out."""
 
     new: bool
+    kept: int
     slots: int
     count: int
     receipt: dict[str, Any] | None
@@ -94,7 +98,8 @@ class Host(Protocol):
         ...
 
     def after_uploads(self, rekeyed: bool) -> None:
-        """After they are committed; rekeyed: a band of them has a new chain of IDs."""
+        """After they are committed; raises nothing. rekeyed: a band of them has a new chain of
+        IDs."""
         ...
 
 
@@ -128,7 +133,7 @@ class _Try:
     upload: _Upload
     left: batches.Batch
     band: Mapping[str, Any] | None
-    new: bool
+    size: int  # as Answer.kept
     ingested: bool
     dropped: bool
     refused: int  # before
@@ -178,8 +183,8 @@ class Uploads:
         self.keys: dict[int, X25519PrivateKey] = {}  # the authority's, by number
 
     def take(self, station: str, name: str, data: bytes) -> Answer:
-        """Keep a batch and work it in. Durable when this returns. Raises ValueError for bytes that
-        are no batch; OSError when the disk is full, and then nothing is changed."""
+        """Keep a batch and work it in. Durable when this returns. Raises NoBatch; OSError when the
+        disk is full, and then nothing is changed."""
         parsed = batches.unpack(data)
         upload = _Upload(name, station, data, parsed, self._open_ahead(name, parsed))
         with self._mine:
@@ -215,7 +220,7 @@ class Uploads:
         try:
             self._together(uploads)
         except Exception as error:
-            if len(uploads) == 1 or isinstance(error, OperationalError):
+            if len(uploads) == 1 or isinstance(error, (OperationalError, NoConnection)):
                 # When the ledger does not answer it is all the same whose batch it was.
                 for upload in uploads:
                     upload.error = error
@@ -241,8 +246,8 @@ class Uploads:
                     later.append(upload)
                 else:
                     chosen.append(upload)
-                    serials.add(serial)
                     slots += upload.slots
+                serials.add(serial)
             self._queue = later
         return chosen
 
@@ -256,21 +261,33 @@ class Uploads:
     def _together(self, uploads: Sequence[_Upload]) -> None:
         self._host.before_uploads()
         arrived = Arrived()
-        with self._engine.begin() as db:
+        with self._engine.begin() as db, self._new_files() as files:
             facts = _facts(db, uploads)
-            tries = [self._keep(db, upload, facts) for upload in uploads]
+            tries = [self._keep(db, upload, facts, files) for upload in uploads]
             rekeyed = [self._ingest(db, one, facts, arrived) for one in tries]
             self._settle(db, arrived, [one.upload.name for one in tries if one.ingested])
             answers = [self._answer(db, one, facts, arrived) for one in tries]
             nonces = self._nonces.write(db)
         self._nonces.written(nonces)
-        self._host.after_uploads(any(rekeyed))
         for upload, answer in zip(uploads, answers, strict=True):
             upload.answer = answer
+        self._host.after_uploads(any(rekeyed))
+
+    @contextmanager
+    def _new_files(self) -> Generator[list[Path]]:
+        # Files that a transaction adds go with it when it is rolled back.
+        files: list[Path] = []
+        try:
+            yield files
+        except BaseException:
+            for path in files:
+                with suppress(OSError):
+                    path.unlink()
+            raise
 
     # --- parts of a turn --------------------------------------------------------------------
 
-    def _keep(self, db: Connection, upload: _Upload, facts: _Facts) -> _Try:
+    def _keep(self, db: Connection, upload: _Upload, facts: _Facts, files: list[Path]) -> _Try:
         # On the disk, and named in the ledger.
         header = upload.batch.header
         row = facts.batches.get(upload.name)
@@ -293,7 +310,10 @@ class Uploads:
             }
             db.execute(_NEW_BATCH, values)
         path = self._raw / upload.name
-        if not dropped and (row is None or not path.exists()):
+        there = path.exists()
+        if not dropped and (row is None or not there):
+            if not there:
+                files.append(path)
             # On the disk before the ledger names it. A file that is there and that no row
             # names is written again: its name may not be on the disk yet.
             durable.write(path, lambda f: f.write(data))
@@ -302,7 +322,10 @@ class Uploads:
             self._sectors.pieces.note(db, upload.name, upload.station, left)
         band = facts.bands.get(header.serial)
         before = 0 if row is None else row.refused
-        return _Try(upload, left, band, row is None, ingested, dropped, before, rows)
+        size = 0
+        if row is None:
+            size = max(len(upload.data), disk.BLOCK_BYTES) + _ROW_BYTES * len(sectors)
+        return _Try(upload, left, band, size, ingested, dropped, before, rows)
 
     def _ingest(self, db: Connection, one: _Try, facts: _Facts, arrived: Arrived) -> bool:
         # Whether the band has a new chain of IDs.
@@ -369,7 +392,8 @@ class Uploads:
         if one.band is not None and serial in facts.rare[_ORDERS]:
             pending = orders.pending(db, serial, 0, self._utc())
         return Answer(
-            new=one.new,
+            new=one.size > 0,
+            kept=one.size,
             slots=upload.slots,
             count=one.count,
             receipt=made,
