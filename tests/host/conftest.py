@@ -1,5 +1,6 @@
 """A PostgreSQL for the tests that ask for one, and ledgers in it; the program, as it is typed."""
 
+import logging
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -59,3 +60,12 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     yield call
     i18n.set_language(None)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Generator[None]:
+    """`serve` in this process logs to the stderr of its test, which is closed after it."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers = [handler for handler in root.handlers if handler in before]
