@@ -11,6 +11,7 @@ import httpx2
 
 from zoneband import authority, upload
 from zoneband import station as stations
+from zoneband.cli import faults
 from zoneband.dock import ports
 from zoneband.errors import UserError
 from zoneband.i18n import _
@@ -51,10 +52,24 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _group()
     yield from _grabbers()
     yield from _clock(data)
-    yield from _disk(data)
-    yield from _server(data)
-    yield from _authority(data)
-    yield from _ledger(data)
+    for name, look in (
+        ("disk", _disk),
+        ("server", _server),
+        ("authority", _authority),
+        ("ledger", _ledger),
+    ):
+        yield from _whatever_comes(name, look(data))
+
+
+def _whatever_comes(name: str, found: Iterator[Finding]) -> Iterator[Finding]:
+    # What cannot be looked at is a finding, too, and the next is looked at all the same.
+    try:
+        yield from found
+    except (UserError, OSError) as error:
+        told = error if isinstance(error, UserError) else faults.told(error)
+        if told is None:
+            raise
+        yield Finding(name, "fault", told.message, _("Mend this first, then run this once more."))
 
 
 def _access(devices: list[str]) -> Iterator[Finding]:
@@ -117,6 +132,16 @@ def _disk(data: Path) -> Iterator[Finding]:
     folder = data
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            "folder",
+            "fault",
+            _("{path} is no folder that this user may write.").format(path=folder),
+            _("Choose another place by --data, or change its owner: {command}").format(
+                command=f"sudo chown -R $USER {folder}"
+            ),
+        )
+        return
     free = shutil.disk_usage(folder).free
     text = _("{n} MB free for the spool.").format(n=free // 1_000_000)
     if free < _LOW_DISK:
@@ -165,6 +190,9 @@ def _server(data: Path) -> Iterator[Finding]:
             _("{url} does not answer ({error}).").format(url=settings.server, error=problem),
             _("Check the network. Docking goes on without it."),
         )
+    elif refusal := upload.shut_out(settings, 5):
+        text = _("{url} does not let this station in.").format(url=settings.server)
+        yield Finding("server", "fault", text, refusal)
     else:
         yield Finding("server", "ok", _("{url} answers.").format(url=settings.server))
     spool = Spool(stations.directory(data))

@@ -7,8 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zoneband import disk
 from zoneband.errors import UserError
 from zoneband.i18n import _
+
+_FULL_BYTES = 1 << 20  # with less nothing can be begun
+
+
+def _full(error: sqlite3.Error) -> UserError:
+    return UserError(
+        _("Cannot write the spool ({error}). Free some disk space, then dock again.").format(
+            error=error
+        )
+    )
 
 
 class StationDb:
@@ -26,6 +37,8 @@ class StationDb:
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(schema)
         except sqlite3.Error as error:
+            if disk.free_bytes(directory) < _FULL_BYTES:
+                raise _full(error) from error
             raise UserError(
                 _("The spool in {path} cannot be opened: {error}").format(
                     path=directory, error=error
@@ -39,11 +52,7 @@ class StationDb:
                 with self._db:
                     yield self._db
             except sqlite3.OperationalError as error:
-                raise UserError(
-                    _(
-                        "Cannot write the spool ({error}). Free some disk space, then dock again."
-                    ).format(error=error)
-                ) from error
+                raise _full(error) from error
 
     def _one(self, sql: str, values: tuple[object, ...]) -> Any:
         with self._lock:

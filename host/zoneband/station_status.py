@@ -22,7 +22,8 @@ _LATE_S = 86_400  # what waits longer should have been sent
 @dataclass(frozen=True)
 class StationStatus:
     """waiting, refused: logs and sealed records; oldest_s: since when the oldest waits, UTC
-    seconds; reachable: whether the server answers; vouched: whether the clock is known to be right;
+    seconds; reachable: whether the server answers; shut_out: why it does not let this station in,
+    and what to do, "" when it does; vouched: whether the clock is known to be right;
     disk_free: bytes."""
 
     name: str
@@ -31,6 +32,7 @@ class StationStatus:
     refused: int
     oldest_s: int | None
     reachable: bool
+    shut_out: str
     vouched: bool
     disk_free: int
 
@@ -53,7 +55,8 @@ def look(data: Path) -> StationStatus | None:
         waiting=waiting,
         refused=refused,
         oldest_s=oldest_s,
-        reachable=_reachable(settings),
+        reachable=(reachable := _reachable(settings)),
+        shut_out=upload.shut_out(settings, _ANSWER_S) if reachable else "",
         vouched=stations.clock_vouched(data),
         disk_free=disk.free_bytes(data),
     )
@@ -71,7 +74,10 @@ def _reachable(settings: stations.Station) -> bool:
 def findings(now: StationStatus, utc: Callable[[], float] = time.time) -> list[Finding]:
     """What a station's people should know, and do where a fix is named."""
     found: list[Finding] = []
-    if now.reachable:
+    if now.shut_out:
+        text = _("{url} does not let this station in.").format(url=now.server)
+        found.append(Finding("server", "fault", text, now.shut_out))
+    elif now.reachable:
         found.append(Finding("server", "ok", _("{url} answers.").format(url=now.server)))
     else:
         found.append(

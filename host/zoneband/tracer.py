@@ -14,7 +14,8 @@ from zoneband.i18n import _
 from zoneband.server import roles
 from zoneband.tracing import case_words
 
-SESSION = "tracer-session"  # in the data directory: the token of whoever is logged in
+# In the data directory: the token of whoever is logged in, and where.
+SESSION, SESSION_SERVER = "tracer-session", "tracer-session-server"
 DEFAULT_SERVER = "http://127.0.0.1:8470"
 # An erasure waits until no query reads what goes, and Spark may be asked for minutes.
 ANSWER_S = 900.0
@@ -25,7 +26,9 @@ class Tracer:
 
     def __init__(self, data: Path, server: str | None, token: str | None) -> None:
         settings = stations.load(data)
-        self._here = None if server or settings else local_server.find(data)
+        if server is None and token is None:
+            server = _logged_in_at(data)
+        self._here = None if server else local_server.find(data)
         self._url = server or (settings.server if settings else DEFAULT_SERVER)
         if self._here is not None:
             self._url = self._here.url
@@ -101,6 +104,7 @@ def log_in(data: Path, server: str | None, name: str, password: str, code: str) 
         raise _wrong(answer, None)
     made = answer.json()
     data.mkdir(parents=True, exist_ok=True)
+    durable.write(data / SESSION_SERVER, lambda f: f.write(url.encode()), 0o600)
     durable.write(data / SESSION, lambda f: f.write(made["token"].encode()), 0o600)
     return made["roles"]
 
@@ -115,14 +119,22 @@ def log_out(data: Path, server: str | None) -> bool:
     except UserError:
         pass  # it has ended, or ends by itself
     path.unlink(missing_ok=True)
+    (data / SESSION_SERVER).unlink(missing_ok=True)
     return True
+
+
+def _logged_in_at(data: Path) -> str | None:
+    path = data / SESSION_SERVER
+    if not ((data / SESSION).exists() and path.exists()):
+        return None
+    return path.read_text(encoding="utf-8", errors="replace").strip() or None
 
 
 def _silent(url: str, error: httpx2.HTTPError) -> UserError:
     return UserError(
-        _("{url} does not answer ({error}). Is the server running?").format(
-            url=url, error=type(error).__name__
-        )
+        _(
+            "{url} does not answer ({error}). Does the server run elsewhere? Give --server URL."
+        ).format(url=url, error=type(error).__name__)
     )
 
 

@@ -49,7 +49,10 @@ def check_url(url: str) -> str:
     """The URL without a trailing slash; plain HTTP only to this computer itself."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(_("{url} is no web address.").format(url=url), ExitCode.USAGE)
+        raise UserError(
+            _("{url} is no web address: write https://, then the server's name.").format(url=url),
+            ExitCode.USAGE,
+        )
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise UserError(
             _("{url} is not encrypted: use an https:// address.").format(url=url), ExitCode.USAGE
@@ -117,6 +120,18 @@ def refusal(answer: httpx2.Response) -> str:
         "The server does not know this station. Ask there for a code and run: "
         "zoneband station init --code CODE"
     )
+
+
+def shut_out(station: Station, timeout_s: float) -> str:
+    """Why the server does not let a station in, and what to do; "" when it does, or does not
+    answer."""
+    try:
+        with station_client(station) as http:
+            path = f"/v1/stations/{quote(station.name, safe='')}/groups"
+            answer = http.get(path, timeout=timeout_s)
+    except (httpx2.HTTPError, UserError, OSError):
+        return ""
+    return refusal(answer) if answer.status_code in (401, 403) else ""
 
 
 def _said(answer: httpx2.Response) -> str:

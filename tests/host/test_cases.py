@@ -17,6 +17,7 @@ from zoneband.seal import Kind
 from zoneband.server import ledger, migrating
 from zoneband.server.cases import Cases
 from zoneband.server.moments import day_s
+from zoneband.server.tracing_server import TracingServer
 from zoneband.tracing import case_words, rules, words
 from zoneband.wire import records
 
@@ -181,6 +182,22 @@ def test_contacts_in_one_answer_each_have_their_own_name(office: Office) -> None
 
 
 # --- days --------------------------------------------------------------------------------------
+
+
+def test_an_answer_without_names_says_that_they_are_sealed(office: Office) -> None:
+    office.issue(A, NOON - 7200, 1, "Lan")
+    office.issue(PLACE, NOON - 7200, 2, "Chợ")
+    office.book(A).met(PLACE, NOON, 20, -66)
+    office.dock()
+    span = NOON - 86_400, NOON + 86_400
+    locked = TracingServer(office.path / "server", utc=lambda: office.now)
+    for answer in (locked.tracing.trace(A, *span), locked.tracing.visits(PLACE, *span)):
+        assert "names_sealed" in [note["code"] for note in answer["notes"]]
+        assert "sealed" in words.note({"code": "names_sealed"})
+    day = "from=2026-11-03&to=2026-11-04"
+    office.declare(A, onset="2026-11-03")
+    told = office.ask("GET", f"/v1/traces/{A}?{day}").json()["notes"]
+    assert "names_sealed" not in [note["code"] for note in told]
 
 
 def test_the_window_is_counted_from_onset_or_test_and_ends_with_isolation(office: Office) -> None:

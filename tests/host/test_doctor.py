@@ -12,12 +12,14 @@ from types import SimpleNamespace
 import pytest
 
 from bandbook import NOON, A, B, BandBook
-from stationed import settings
+from stationed import known, settings
 from support import ROOT
-from zoneband import doctor
+from zoneband import doctor, station_status
 from zoneband import station as stations
 from zoneband.dock import ports
 from zoneband.server.process import running
+from zoneband.server.stations import open_stations
+from zoneband.server.tracing_server import TracingServer
 from zoneband.spool import Spool
 
 
@@ -72,10 +74,28 @@ def test_a_service_that_grabs_ports(tmp_path: Path, modem_manager: None) -> None
 
 
 def test_a_server_that_answers_and_one_that_does_not(tmp_path: Path) -> None:
+    key = known(TracingServer(tmp_path / "server"), "st")
     with running(tmp_path) as url:
-        stations.save(tmp_path, settings(url))
+        stations.save(tmp_path, settings(url, key=key))
         assert findings(tmp_path)["server"].level == "ok"
+        open_stations(tmp_path / "server").revoke("st")
+        found = findings(tmp_path)["server"]
+        assert found.level == "fault" and "station init --code CODE" in found.fix
+        now = station_status.look(tmp_path)
+        assert now is not None
+        assert [f.level for f in station_status.findings(now) if f.name == "server"] == ["fault"]
     assert findings(tmp_path)["server"].level == "warning"
+
+
+def test_what_cannot_be_looked_at_is_a_finding_and_the_next_is_looked_at(tmp_path: Path) -> None:
+    stations.save(tmp_path, settings("http://127.0.0.1:9"))
+    (tmp_path / "station" / "station.json").write_text("{")
+    found = findings(tmp_path)
+    assert found["server"].level == "fault" and "station.json" in found["server"].text
+    assert "authority" in found
+    (tmp_path / "file").write_text("")
+    found = findings(tmp_path / "file")
+    assert found["folder"].level == "fault" and "--data" in found["folder"].fix
 
 
 def test_what_waits_and_what_was_refused_is_told(tmp_path: Path) -> None:

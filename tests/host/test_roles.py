@@ -444,8 +444,13 @@ def test_from_another_computer_one_logs_in_with_a_role(
         assert run("tracer", "logout", "--server", url, data=away)[0] == 3
         assert log_in(TRACER)[0] == 0
         facts = ("--onset", "2026-11-03", "--code", given)
-        assert run("case", "declare", A, *facts, "--server", url, data=away)[0] == 0
-        assert "Hoa" in run("trace", "--case", "1", "--server", url, data=away)[1]
+        # Where somebody has logged in is remembered.
+        assert run("case", "declare", A, *facts, data=away)[0] == 0
+        assert "Hoa" in run("trace", "--case", "1", data=away)[1]
+        assert log_in(ADMIN)[0] == 0
+        assert run("rights", "list", data=away)[0] == 3
+        code, out, _ = run("retention", "run", data=away)
+        assert code == 0 and "Dropped: 0" in out
         assert log_in(AUDITOR)[0] == 0
         code, out, _ = run("audit", "verify", "--server", url, "--json", data=away)
         assert code == 0 and json.loads(out)["good"]

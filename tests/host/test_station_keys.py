@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from bandbook import NOON, A, BandBook
 from served import NOW, Server
 from stationed import come, invite, known
-from zoneband import registration, upload
 from zoneband import station as stations
+from zoneband import upload
 from zoneband.server.app import make_app
 from zoneband.server.limits import Buckets, Limits
 from zoneband.server.nonces import WINDOW_S
@@ -395,8 +395,11 @@ def test_a_station_says_plainly_what_to_do_and_keeps_everything(
     done = Uploader(tmp_path, spool, station).run(1)
     assert "revoked" in done.problem and "station init" in done.problem
     assert spool.waiting() == waiting and done.refused == 0
-    key = stations.new_key(tmp_path)
+    # As it says, with no word of the server, which is known.
     code = open_stations(data / "server").invite("st")
-    name = registration.name_in(registration.ask(station.server, None, key, code))
-    done = Uploader(tmp_path, spool, Station(station.server, name, key, None)).run(1)
+    subprocess.run(
+        [*tool, "station", "init", "--code", code, "--data", str(tmp_path)],
+        check=True, cwd=Path(upload.__file__).parents[1],
+    )  # fmt: skip
+    done = Uploader(tmp_path, spool, stations.need(tmp_path)).run(1)
     assert (done.sent, done.waiting, done.problem) == (1, 0, "")

@@ -92,9 +92,13 @@ def _ask_again(where: Path) -> None:
 
 def _judge(console: Console, outcome: "Outcome") -> None:
     for name in [row.name for row in outcome.rows if row.call]:
-        console.print("[bold red]" + _("Must be called: {name}").format(name=name))
+        console.print(
+            "[bold red]" + _("Of the case's own contacts must be called: {name}").format(name=name)
+        )
     free = [r.name for r in outcome.rows if not r.call]
-    console.print(_("Need not be called: {names}").format(names=", ".join(free)))
+    console.print(
+        _("Of the case's own contacts need not be called: {names}").format(names=", ".join(free))
+    )
     for mistake in outcome.mistakes:
         console.print("[bold red]✗ " + mistake)
     if outcome.mistakes:

@@ -195,7 +195,9 @@ def command(
         list[str] | None,
         typer.Option(help=_("A port by name (also socket:// and rfc2217://); repeatable.")),
     ] = None,
-    baud: Annotated[int, typer.Option(help=_("Speed to move to, where a band can."))] = 115200,
+    baud: Annotated[
+        int, typer.Option(help=_("Speed to move to, where a band can."), min=9600)
+    ] = 115200,
     as_json: Json = False,
 ) -> None:
     """Dock bands as they are plugged in."""

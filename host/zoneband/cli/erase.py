@@ -1,6 +1,7 @@
 """`zoneband erase`: take a person, or some days, out of the tracing server for good."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,9 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help=_("Erase again what this list says (erasures.jsonl).")),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help=_("Do not ask whether this is meant."))
+    ] = False,
     server: Server = None,
     as_json: Json = False,
     data: Data = None,
@@ -55,7 +59,11 @@ def command(
     if (begin is None) != (end is None):
         raise UserError(_("--from and --until belong together."), ExitCode.USAGE)
     if band is not None:
-        done = [_erase(data, server, serials.read(band), holder, begin, end)]
+        serial = serials.read(band)
+        if sys.stdin.isatty() and not yes:
+            question = _("What is erased does not come back. Erase what tells of {serial}?")
+            typer.confirm(question.format(serial=serial), abort=True, err=True)
+        done = [_erase(data, server, serial, holder, begin, end)]
     elif replay is not None:
         done = _replay(data, server, replay)
     else:

@@ -10,7 +10,7 @@ from zoneband.i18n import _
 # What somebody can mend by another place, user or disk; anything else is a fault of the program.
 _OURS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
-    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ELOOP,
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ELOOP, errno.ENOENT,
 }  # fmt: skip
 _LOCKED = ("database is locked", "database table is locked")
 

@@ -143,11 +143,15 @@ def _table(handout: Handout, path: Path, delete_after: bool, as_json: bool) -> N
     for one in told:
         text = one.problem
         if one.again:
-            text = _("{serial} was handed out here before.").format(serial=one.serial)
+            text = _(
+                "{serial} was handed out here before. See that it was to this person: if not, take "
+                "it back first."
+            ).format(serial=one.serial)
         if text:
             print(_("line {line}: {text}").format(line=one.line, text=text), file=sys.stderr)
-    deleted = delete_after and not bad and _delete(path)
     again = sum(one.again for one in told)
+    # To whom a band was handed out before this station cannot read: somebody must compare.
+    deleted = delete_after and not bad and not again and _delete(path)
     if as_json:
         print(json.dumps({"rows": [one.as_json() for one in told], "deleted": deleted}))
     else:
@@ -158,7 +162,12 @@ def _table(handout: Handout, path: Path, delete_after: bool, as_json: bool) -> N
         )
         if deleted:
             print(_("{path} is deleted.").format(path=path))
+    if bad and delete_after:
+        print(_("{path} is kept until every row is done.").format(path=path), file=sys.stderr)
+    elif again and delete_after:
+        print(
+            _("{path} is kept: compare it with these rows, then delete it.").format(path=path),
+            file=sys.stderr,
+        )
     if bad:
-        if delete_after:
-            print(_("{path} is kept until every row is done.").format(path=path), file=sys.stderr)
         raise typer.Exit(ExitCode.PARTLY)

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import io
 import sys
 from typing import Annotated, Any
 
@@ -123,6 +124,10 @@ def _unloaded() -> None:
 
 def main() -> None:
     """Run the verb; what goes wrong is one line and an exit code."""
+    # A terminal of another character set loses a letter, not the whole answer.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     # The language must be known before a verb's texts are made.
     for at, word in enumerate(sys.argv[1:], 1):
         if word == "--lang" and at + 1 < len(sys.argv) and sys.argv[at + 1] in LANGUAGES:

@@ -1,5 +1,5 @@
 """The tracing server on this computer, for verbs of whoever runs it: asked over HTTP while it runs,
-opened here while it does not."""
+opened here while it does not; from elsewhere, asked by whoever has logged in."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ ERASURES_VARIABLE = "ZONEBAND_ERASURES"
 def directory(data: Path | None) -> Path:
     """The directory of the server on this computer. Raises UserError when there is none."""
     found = data_dir(data) / "server"
-    if not ((found / "ledger.sqlite").exists() or (found / "ledger-url").exists()):
+    if not _is_here(found.parent):
         raise UserError(
             _("There is no tracing server in {path}: do this on the server's computer.").format(
                 path=found.parent
@@ -29,6 +29,11 @@ def directory(data: Path | None) -> Path:
             ExitCode.USAGE,
         )
     return found
+
+
+def _is_here(data: Path) -> bool:
+    names = "ledger.sqlite", "ledger-url"
+    return any((data / "server" / name).exists() for name in names)
 
 
 def erasures(data: Path) -> Path:
@@ -57,11 +62,18 @@ def ask(
     from zoneband.server.roles import TABLE
     from zoneband.server.tracing_server import TracingServer
 
+    # httpx2 is read by whoever asks.
+    from zoneband.tracer import SESSION, Tracer
+
+    where = data_dir(data)
+    method, path = endpoint.format(**({} if right is None else {"right": right})).split()
+    if not _is_here(where) and (url or (where / SESSION).exists()):
+        # Somebody with a role who logged in elsewhere.
+        return Tracer(where, url, None).ask(method, path, **values)
     there = directory(data)
     named = {} if right is None else {"right": right}
     body: dict[str, Any] = values.get("json") or {}
     facts = {name: body[name] for name in ("kind", "serial") if name in body}
-    method, path = endpoint.format(**named).split()
     try:
         with alone(there), telling(there):
             try:
@@ -76,8 +88,5 @@ def ask(
                 code = ExitCode.USAGE if error.wrong else ExitCode.REFUSED
                 raise UserError(words, code) from error
     except Running:
-        # httpx2 is read by whoever asks.
-        from zoneband.tracer import Tracer
-
         token = (there / "tracer-token").read_text(encoding="ascii").strip()
-        return Tracer(data_dir(data), url, token).ask(method, path, **values)
+        return Tracer(where, url, token).ask(method, path, **values)

@@ -125,9 +125,12 @@ def command(
             ahead = Ahead()
             application = _application(where, private, limits, two_persons, token, engine, ahead)
             _look_at_audit(where / "server")
-            _greet(running.url_of("https" if tls else "http", host, port), bool(private))
-            with closing(ahead), Upkeep(application.state.server).running():
-                running.run(application, where / "server", host, port, list(private), tls, tls_dir)
+            with closing(ahead), closing(running.listen(host, port)) as listening:
+                url = running.url_of("https" if tls else "http", host, listening.getsockname()[1])
+                _greet(url, bool(private))
+                with Upkeep(application.state.server).running():
+                    directory = where / "server"
+                    running.run(application, directory, listening, url, list(private), tls, tls_dir)
 
 
 def _application(

@@ -36,7 +36,10 @@ def root() -> None:
 
 @app.command("init", help=_("Register this station at a tracing server."))
 def init(
-    server: Annotated[str, typer.Option(metavar="URL", help=_("The tracing server."))],
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help=_("The tracing server; left out, the same as before.")),
+    ] = None,
     code: Annotated[
         str | None, typer.Option(help=_("This station's code, of zoneband station invite."))
     ] = None,
@@ -49,7 +52,11 @@ def init(
     data: Data = None,
 ) -> None:
     """Register with a new key, which is all that the server will know this station by."""
-    url = upload.check_url(server)
+    where = data_dir(data)
+    before = stations.load(where) if server is None else None
+    if server is None and before is None:
+        raise UserError(_("Give --server URL."), ExitCode.USAGE)
+    url = upload.check_url(server or (before.server if before else ""))
     if ca is not None and not ca.exists():
         raise UserError(_("{path} does not exist.").format(path=ca), ExitCode.USAGE)
     if code is None:
@@ -59,8 +66,8 @@ def init(
             ),
             ExitCode.USAGE,
         )
-    where = data_dir(data)
-    key, ca_file = stations.new_key(where), str(ca) if ca else None
+    key = stations.new_key(where)
+    ca_file = str(ca) if ca else (before.ca if before else None)
     try:
         answer = registration.ask(url, ca_file, key, code, name)
         with upload.client(url, None, ca_file) as http:

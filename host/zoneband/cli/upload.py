@@ -37,6 +37,7 @@ def command(data: Data = None, as_json: Json = False) -> None:
         if done.note:
             print(done.note, file=sys.stderr)
         if done.problem:
-            print(done.problem, _("Nothing is lost; it is sent later."), file=sys.stderr)
+            print(done.problem, file=sys.stderr)
+            print(_("Nothing is lost; it is sent later."), file=sys.stderr)
     if done.waiting or done.refused:
         raise typer.Exit(ExitCode.PARTLY)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from zoneband import durable
+from zoneband.errors import UserError
+from zoneband.i18n import _
 from zoneband.server.alone import held
 from zoneband.server.tls import Tls
 
@@ -52,16 +55,30 @@ def find(directory: Path) -> Running | None:
         return None
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve on; port 0: any that is free. Raises UserError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UserError(
+            _(
+                "Cannot listen on {host}, port {port} ({error}). Does another program run there? "
+                "Choose another one by --port."
+            ).format(host=host, port=port, error=error.strerror)
+        ) from error
+
+
 def run(
     application: FastAPI,
     directory: Path,
-    host: str,
-    port: int,
+    listening: socket.socket,
+    url: str,
     unlocked: Sequence[int],
     tls: Tls | None,
     tls_dir: Path | None,
 ) -> None:
-    """Serve until a signal comes. Logging is set up already."""
+    """Serve until a signal comes; url: where it listens. Logging is set up already."""
     more: dict[str, Any] = {}
     if tls is not None:
         more["ssl_context_factory"] = lambda *_: tls.context
@@ -70,21 +87,18 @@ def run(
             tls.renew()
 
         more |= {"callback_notify": renew, "timeout_notify": _LOOK_S}
-    url = url_of("https" if tls else "http", host, port)
     note(
         directory,
         Running(url, int(time.time()), list(unlocked), str(tls_dir.absolute()) if tls_dir else ""),
     )
     # uvicorn's own lines about requests tell addresses and whole paths: zoneband.server.watch's do
     # not.
-    config = uvicorn.Config(
-        application, host=host, port=port, ws="none", log_config=None, access_log=False, **more
-    )
+    config = uvicorn.Config(application, ws="none", log_config=None, access_log=False, **more)
     # uvicorn ends in order, and then sends itself the signal again: what is open here must still be
     # closed.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run([listening])
 
 
 def _leave(*_: object) -> None:

@@ -212,6 +212,11 @@ class SealedRecords:
 
     # --- people -----------------------------------------------------------------------------
 
+    def has_people(self, db: Connection) -> bool:
+        """Whether there is any person's record."""
+        mine = select(ledger.sealed.c.name).where(ledger.sealed.c.kind == int(Kind.PERSON))
+        return db.execute(mine.limit(1)).first() is not None
+
     def persons(
         self, db: Connection, hand_outs: Iterable[tuple[str, int]]
     ) -> dict[tuple[str, int], dict[str, Any]]:

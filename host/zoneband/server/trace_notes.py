@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from zoneband.server import ledger
 from zoneband.server.people import People
+from zoneband.server.sealed import SealedRecords
 from zoneband.server.swaps import Swap
 from zoneband.tracing.engine import Bad
 
@@ -59,6 +60,12 @@ def swap_notes(
         for swap in found
         if serials & {swap.a, swap.b} and swap.from_s < to_s and swap.to_s > from_s
     ]
+
+
+def name_notes(db: Connection, sealed: SealedRecords) -> list[dict[str, Any]]:
+    """Whether names and phones are there that nobody can read now."""
+    hidden = sealed.locked() and sealed.has_people(db)
+    return [{"code": "names_sealed"}] if hidden else []
 
 
 def case_notes(db: Connection, serial: str, numbers: Sequence[int]) -> list[dict[str, Any]]:

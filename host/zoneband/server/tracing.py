@@ -122,6 +122,7 @@ class Tracing:
                 *self._log_notes(db, answer.people, serial, from_s, to_s, worn),
                 *trace_notes.segment_notes(bad),
                 *trace_notes.swap_notes(bands.swaps, serials, from_s, end_s),
+                *trace_notes.name_notes(db, self._sealed),
             ]
         return {
             "case": serial,
@@ -163,6 +164,7 @@ class Tracing:
                 *trace_notes.log_notes(db, people, place, from_s, to_s, int(self._utc())),
                 *trace_notes.segment_notes(bad),
                 *trace_notes.swap_notes(bands.swaps, serials, from_s, to_s),
+                *trace_notes.name_notes(db, self._sealed),
             ]
         return {
             "venue": venue,

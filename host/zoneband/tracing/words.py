@@ -142,6 +142,9 @@ _NOTES: dict[str, Callable[[Entry], str]] = {
         "Records from {begin} to {end} are damaged: contacts of that time may be missing."
     ).format(**_utc_day(e["day"])),
     "handed_on": _handed_on,
+    "names_sealed": lambda _e: _(
+        "The authority's key is not in memory: names and phone numbers are sealed."
+    ),
     "withdrawn": lambda e: _(
         "Case {number} was withdrawn ({reason}): these are no contacts of a case."
     ).format(number=e["number"], reason=e["reason"]),

@@ -90,9 +90,6 @@ def view(
     **values: object,
 ) -> Response:
     """A view of a case as an answer; tab: which one it is."""
-    notes = all_notes(case, answer)
-    if server.sealed.locked():
-        notes.append(_("The authority's key is not in memory: names and phone numbers are sealed."))
     return page(
         request,
         template,
@@ -108,7 +105,7 @@ def view(
         case=case,
         answer=answer,
         withdrawn=case["state"] == WITHDRAWN,
-        notes=notes,
+        notes=all_notes(case, answer),
         chosen=asked.chosen,
         degrees=asked.degrees,
         rule_names=sorted(server.rules),
