@@ -153,6 +153,7 @@ def test_a_session_moves_to_a_faster_uart_and_gives_the_pins_back(street: Street
     session.order(orders.pack(bytes([1, 2] * 16), band.name, 1, orders.UNLOCK))
     session.bye()
     link.close()
+    assert band.stats.starts == 1
     done = subprocess.run(
         [sys.executable, "-m", "mpremote", "connect", port, "exec", "print(6 * 7)"],
         capture_output=True,
@@ -175,6 +176,11 @@ def test_a_line_too_poor_for_the_speed_goes_on_at_the_old_one(street: Street) ->
         session.ask(messages.one(messages.SPEED, 0, 12_345), messages.OK)
     session.bye()
     link.close()
+    # Nor has anything on the way back ended its program.
+    session = BandSession(link := Link(port), dock_key)
+    session.greet()
+    link.close()
+    assert street.bands[0].stats.starts == 1
 
 
 def test_unplugged_in_the_middle_and_plugged_in_again_nothing_is_lost_or_doubled(
