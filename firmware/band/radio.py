@@ -36,8 +36,10 @@ class Radio:
 
     def start(self):
         if not self._on:
-            # The controller starts on its public address: rotate() always follows.
-            self._ble.active(True)
+            # The controller starts on its public address: rotate() always follows. A band's is on
+            # already (band/run.py).
+            if not self._ble.active():
+                self._ble.active(True)
             self._on = True
         self._ble.irq(self._irq)
 

@@ -8,9 +8,20 @@ if hasattr(machine, "freq"):
     # Below 80 MHz Bluetooth does not run; above it only the battery drains faster.
     machine.freq(80000000)
 
-import time
+# The radio may hang, too.
+machine.WDT(timeout=120000)
 
 import bluetooth
+
+try:
+    # Before the heap takes more: on an ESP32-C3 one that has grown leaves Bluetooth no room.
+    bluetooth.BLE().active(True)
+except OSError:
+    # Not for want of files: band/radio.py tries again, and tells.
+    pass
+
+import time
+
 import esp32
 
 from band.config import Config

@@ -52,6 +52,14 @@ import time
 print(type(time.time()) is int and time.time() < 1000000)
 print(time.ticks_add(2**30 - 1, 1) != 0)
 """,
+    "Bluetooth finds no memory when Python's heap has grown before it": """
+import bluetooth
+held = bytearray(120000)
+try: bluetooth.BLE().active(True)
+except OSError as e: print(e.errno == 12)
+del held
+print(not bluetooth.BLE().active(True))
+""",
     "random bytes can be foretold while the radio is off": """
 import bluetooth, sys
 b = bluetooth.BLE()

@@ -18,12 +18,16 @@ class Ble:
         self.refuse = 0
         self.scan_fails = False
         self.busy = False
+        self.is_on = False
         self.calls: list[str] = []
         self.beacon = b""
         self.handler = lambda event, data: None
 
-    def active(self, on: bool) -> None:
-        self.calls.append("on")
+    def active(self, on: bool | None = None) -> bool:
+        if on is not None:
+            self.calls.append("on" if on else "off")
+            self.is_on = on
+        return self.is_on
 
     def irq(self, handler) -> None:
         self.handler = handler
@@ -75,6 +79,14 @@ def test_id_and_address_change_in_one_step(ble: Ble, radio: Radio) -> None:
     # Never while it advertises or scans.
     steps = [c for c in ble.calls if c != "on"]
     assert steps == ["quiet", "deaf", "rotate", "advertise"] * 3
+
+
+def test_what_is_on_already_is_not_switched_on_again(ble: Ble, radio: Radio) -> None:
+    ble.is_on = True
+    assert radio.rotate(ID)
+    radio.off()
+    assert radio.rotate(ID)
+    assert [call for call in ble.calls if call in ("on", "off")] == ["off", "on"]
 
 
 def test_a_refused_rotation_is_tried_again_and_counted(ble: Ble, radio: Radio) -> None:

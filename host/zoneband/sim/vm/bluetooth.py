@@ -6,10 +6,12 @@
 - `gap_scan(None)` calls the handler on the spot, and only if a scan ran.
 - `connectable=False` sends ADV_SCAN_IND (type 2).
 - The handler's memoryviews are overwritten when it returns.
+- Switched on when Python's heap has outgrown its first piece, it finds no memory.
 
 Differs from hardware: the handler runs while the band waits, never in the middle of other code.
 """
 
+import gc
 import os
 import struct
 
@@ -19,6 +21,8 @@ from micropython import const
 _STATUS = const(0x0F)
 _COMPLETE = const(0x0E)
 _MODES = (0, 1, 2, 3)
+# An ESP32's first piece of 56 KiB, and what the stand-ins' names take; words here have 8 bytes.
+_FIRST_HEAP = const(2 * 66 * 1024)
 
 
 class BLE:
@@ -31,7 +35,7 @@ class BLE:
         return BLE._one
 
     def _init(self):
-        self._active = False
+        self._active = self._had_room = False
         self._handler = None
         self._advertising = False
         self._scanning = False
@@ -91,6 +95,10 @@ class BLE:
         if on is None:
             return self._active
         if on and not self._active:
+            gc.collect()
+            if not self._had_room and gc.mem_alloc() > _FIRST_HEAP:
+                raise OSError(12)
+            self._had_room = True
             self._command(0x0C03)
             self._command(0x0C01, b"\xff" * 8)
             self._command(0x2001, b"\x1f" + bytes(7))
