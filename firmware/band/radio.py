@@ -44,7 +44,9 @@ class Radio:
         self._ble.irq(self._irq)
 
     def _irq(self, event, data):
-        # Runs on the radio's own task: short, without allocation, and it may not raise.
+        # Runs on the radio's own task: short, and it may not raise. Nothing stays on the heap; while
+        # they last, the larger calls here and below have frames and arguments there, and on the
+        # stack when it has no room.
         try:
             if event == _IRQ_SCAN_RESULT:
                 addr_type, _, adv_type, rssi, adv_data = data
