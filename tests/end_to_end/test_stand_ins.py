@@ -21,6 +21,18 @@ b.gap_advertise(100000, b'abc', connectable=False)
 b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
 b.gap_advertise(None); b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
 """,
+    "an address that is to be random and was never made is an error, and so is one of no radio": """
+import bluetooth
+b = bluetooth.BLE()
+def mac():
+    try: return b.config('mac')
+    except OSError as e: return e.errno
+off = mac(); b.active(True); print(mac()[0] == 0)
+b.gap_advertise(100000, b'abc', connectable=False)
+b.config(addr_mode=3); refused = mac(); b.gap_advertise(None)
+print((off, refused) == (19, 22))
+b.config(addr_mode=3); print(mac()[0] != 1)
+""",
     "there is no rxbuf": """
 import bluetooth
 b = bluetooth.BLE(); b.active(True)

@@ -19,6 +19,7 @@ class Ble:
         self.scan_fails = False
         self.busy = False
         self.is_on = False
+        self.nameless = False  # random, and no random address yet
         self.calls: list[str] = []
         self.beacon = b""
         self.handler = lambda event, data: None
@@ -34,12 +35,16 @@ class Ble:
 
     def config(self, *names, **settings):
         if names:
+            if self.nameless:
+                raise OSError(22)
             return (1, self.address.to_bytes(6, "big"))
         assert settings == {"addr_mode": 3}
         self.calls.append("rotate")
         if self.busy or self.refuse:
             self.refuse = max(0, self.refuse - 1)
+            self.nameless = not self.address
             return None  # in silence
+        self.nameless = False
         self.address += 1
         return None
 
@@ -96,6 +101,11 @@ def test_a_refused_rotation_is_tried_again_and_counted(ble: Ble, radio: Radio) -
 
 
 def test_what_stays_refused_leaves_the_band_silent(ble: Ble, radio: Radio) -> None:
+    ble.refuse = 6
+    for _n in range(2):
+        assert not radio.rotate(ID) and not radio.works() and not radio.advertising
+        ble.refuse += 3
+    ble.refuse = 0
     assert radio.rotate(ID)
     ble.refuse = 99
     assert not radio.rotate(ID)

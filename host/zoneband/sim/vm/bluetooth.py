@@ -1,6 +1,7 @@
 """`bluetooth` of an ESP32 over HCI to a Bumble controller, with the port's traps.
 
-- `config(addr_mode=...)` while advertising or scanning changes nothing and says nothing.
+- `config(addr_mode=...)` while advertising or scanning says nothing and makes no new address.
+- `config("mac")` raises while it is off, and while the address is to be random and none was made.
 - `config(rxbuf=...)` raises ValueError; there is no ring buffer on this port.
 - A handler that raises is dropped for ever.
 - `gap_scan(None)` calls the handler on the spot, and only if a scan ran.
@@ -40,7 +41,8 @@ class BLE:
         self._advertising = False
         self._scanning = False
         self._mode = 0
-        self._address = b"\x24\x0a\xc4" + (os.getenv("STAND_IN_NAME") or "").encode()[-3:]
+        self._public = b"\x24\x0a\xc4" + (os.getenv("STAND_IN_NAME") or "").encode()[-3:]
+        self._random = b""
         self._adv_data = b""
         self._reply = None
         self._addr = bytearray(6)
@@ -106,6 +108,7 @@ class BLE:
             self.gap_advertise(None)
             self.gap_scan(None)
         self._mode = 0
+        self._random = b""
         self._active = bool(on)
         os.radio_is(self._active)
         return self._active
@@ -116,7 +119,13 @@ class BLE:
     def config(self, *names, **settings):
         if names:
             if names[0] == "mac":
-                return (1 if self._mode else 0, bytes(self._address))
+                if not self._active:
+                    raise OSError(19)
+                if not self._mode:
+                    return (0, self._public)
+                if self._mode == 2 or not self._random:
+                    raise OSError(22)
+                return (1, self._random)
             raise ValueError("unknown config param")
         for name in settings:
             if name != "addr_mode":
@@ -124,15 +133,14 @@ class BLE:
             mode = settings[name]
             if mode not in _MODES:
                 raise ValueError("invalid address mode")
+            self._mode = mode
             if mode in (1, 3):
                 address = bytearray(os.urandom(6))
                 address[0] = address[0] & 0x3F | (0xC0 if mode == 1 else 0)
                 status = self._command(0x2005, bytes(reversed(address)))
-                if status:
-                    # Asserts are compiled out: the old address stays and nobody is told.
-                    continue
-                self._address = bytes(address)
-            self._mode = mode
+                # Asserts are compiled out: the old address stays and nobody is told.
+                if not status:
+                    self._random = bytes(address)
 
     def gap_advertise(self, interval_us, adv_data=None, *, resp_data=None, connectable=True):
         if not self._active:
