@@ -121,6 +121,26 @@ def test_the_trap(street: Street, trap: str) -> None:
     assert done.stdout.split()[-2:] == ["True", "False"], done.stdout
 
 
+def test_a_boot_that_fails_leaves_the_band_at_its_prompt(street: Street) -> None:
+    # By its lock too: no main.py, no loader that starts it anew.
+    band = street.bands[0]
+    boot = band.root / "boot.py"
+    text = boot.read_text()
+    boot.unlink()
+    boot.write_text("raise KeyboardInterrupt\n" + text)
+    street.sim.reset(band, Reset.POWER)
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "resume", "exec"]
+        + ["import sys; print('main' in sys.modules, 'loader' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.stdout.split()[-2:] == ["False", "False"], done.stdout + done.stderr
+
+
 def boot_id(street: Street) -> tuple[int, int]:
     """(boot id, whole seconds of run time) as the first band tells them."""
     band = street.bands[0]
