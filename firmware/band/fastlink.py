@@ -31,7 +31,12 @@ class FastLink(Link):
     def close(self):
         # The pins go back to the REPL, whose input has heard noise meanwhile.
         self._out.deinit()
-        self._machine.UART(0, _REPL_BAUD, tx=self._pins[0], rx=self._pins[1])
+        try:
+            self._machine.UART(0, _REPL_BAUD, tx=self._pins[0], rx=self._pins[1])
+        except OSError:
+            # MicroPython gives the REPL's UART no driver, and then fails to set that up. Speed and
+            # pins come before it.
+            pass
         repl = Link()
         while repl.read(0):
             pass

@@ -4,11 +4,14 @@ import gc
 
 from wire.compat import const
 
+from .scrub import free_bytes
+
 _HEALTH_S = const(3600)
 _QUARTER_S = const(900)
 _BATTERY_S = const(60)
 # Sectors at a time: each erase takes tens of milliseconds.
 _EXPIRE_A_TIME = const(4)
+_ALL = const(1 << 29)
 
 
 class Health:
@@ -20,17 +23,18 @@ class Health:
         self._told_s = 0
         self._battery_s = 0
         self._lived_s = 0
-        self._heap_low = gc.mem_free() if hasattr(gc, "mem_free") else 0
+        self._heap_low = _ALL
 
     def begin(self, now_s):
         self._told_s = now_s
         self._lived_s = now_s
+        self.collect()
 
     def collect(self):
         # At a quiet moment, so that no allocation has to.
         gc.collect()
-        if hasattr(gc, "mem_free"):
-            self._heap_low = min(self._heap_low, gc.mem_free())
+        # Of what Python has already, since what it could still take from Bluetooth says nothing.
+        self._heap_low = min(self._heap_low, free_bytes())
 
     def watch(self, now_s):
         if now_s - self._battery_s >= _BATTERY_S:

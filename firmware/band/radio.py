@@ -36,13 +36,17 @@ class Radio:
 
     def start(self):
         if not self._on:
-            # The controller starts on its public address: rotate() always follows.
-            self._ble.active(True)
+            # The controller starts on its public address: rotate() always follows. A band's is on
+            # already (band/run.py).
+            if not self._ble.active():
+                self._ble.active(True)
             self._on = True
         self._ble.irq(self._irq)
 
     def _irq(self, event, data):
-        # Runs on the radio's own task: short, without allocation, and it may not raise.
+        # Runs on the radio's own task: short, and it may not raise. Nothing stays on the heap; its
+        # larger calls have frames and arguments there while they last, and on the stack when there
+        # is no room.
         try:
             if event == _IRQ_SCAN_RESULT:
                 addr_type, _, adv_type, rssi, adv_data = data
@@ -63,10 +67,8 @@ class Radio:
         # New ID and new address in one step. False leaves the band silent.
         self.start()
         self.stop()
-        before = self._address()
         for _ in range(_TRIES):
-            self._ble.config(addr_mode=_NON_RESOLVABLE)
-            if self._address() != before:
+            if self._renew():
                 self._ble.gap_advertise(
                     self._config.adv_interval_ms * 1000,
                     bluezone.beacon(rotating_id),
@@ -78,9 +80,20 @@ class Radio:
             self.stop()
         return False
 
+    def _renew(self):
+        # A new address; False when it was refused.
+        before = self._address()
+        self._ble.config(addr_mode=_NON_RESOLVABLE)
+        after = self._address()
+        return after is not None and after != before
+
     def _address(self):
-        kind, address = self._ble.config("mac")
-        return kind, bytes(address)
+        try:
+            kind, address = self._ble.config("mac")
+            return kind, bytes(address)
+        except OSError:
+            # Its first random address was refused, and it goes by none any more.
+            return None
 
     def stop(self):
         if not self._on:
@@ -136,9 +149,7 @@ class Radio:
         try:
             self.start()
             self.stop()
-            before = self._address()
-            self._ble.config(addr_mode=_NON_RESOLVABLE)
-            return self._address() != before
+            return self._renew()
         except OSError:
             return False
 

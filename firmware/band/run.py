@@ -8,9 +8,20 @@ if hasattr(machine, "freq"):
     # Below 80 MHz Bluetooth does not run; above it only the battery drains faster.
     machine.freq(80000000)
 
-import time
+# The radio may hang, too.
+machine.WDT(timeout=120000)
 
 import bluetooth
+
+try:
+    # Before the heap takes more: on an ESP32-C3 one that has grown leaves Bluetooth no room.
+    bluetooth.BLE().active(True)
+except OSError:
+    # Not for want of files: band/radio.py tries again, and tells.
+    pass
+
+import time
+
 import esp32
 
 from band.config import Config
@@ -64,8 +75,7 @@ def main():
     try:
         band.run()
     except KeyboardInterrupt:
-        # An engineer came in over the cable; the watchdog cannot be stopped, so it is fed.
-        machine.Timer(0).init(period=30000, callback=lambda _: band.feed())
+        # An engineer came in over the cable.
         _leave(band, 1)
         raise
     except Exception:

@@ -20,7 +20,7 @@ def free_memory():
     gc.collect()
     chain = last = None
     try:
-        for _ in range(_free_bytes() // (2 * _WORDS * _WORD_BYTES)):
+        for _ in range(free_bytes() // (2 * _WORDS * _WORD_BYTES)):
             chain = [chain]
         last = (None, None)  # of an odd number, a block alone
     except MemoryError:
@@ -33,7 +33,7 @@ def free_memory():
     gc.collect()
 
 
-def _free_bytes():
+def free_bytes():
     # An ESP32 counts as free what its heap could still grow by: the largest block of the system's.
     regions = esp32.idf_heap_info(esp32.HEAP_DATA)
     return gc.mem_free() - max([region[2] for region in regions])

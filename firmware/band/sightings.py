@@ -25,7 +25,7 @@ class Sightings:
         self._dropped = 0
 
     def seen(self, adv_type, addr_type, rssi, adv_data, at, now_s):
-        # Allocates nothing. at: where the ID starts in adv_data.
+        # Keeps nothing on the heap. at: where the ID starts in adv_data.
         head = self.head
         after = (head + 1) % _RING
         if after == self.tail:

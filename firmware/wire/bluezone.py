@@ -72,7 +72,7 @@ def find_id(adv_data: "bytes | memoryview") -> int:
     """Offset of the ID in advertising data, or -1 if it is no Bluezone beacon.
 
     Fields may come in any order; both the service UUID and the company must be there and
-    the manufacturer data must hold exactly 12 bytes. Allocates nothing: runs per sighting.
+    the manufacturer data must hold exactly 12 bytes. Keeps nothing on the heap: runs per sighting.
     """
     size = len(adv_data)
     pos = 0

@@ -125,3 +125,19 @@ print(saved[2], len(saved[4]) // 34, band.encounters.open)
     assert open_ == again == 10
     restored = worn.run(BEGIN + "print(band.encounters.open)", cause=3)
     assert restored.split()[-1] == "10"
+
+
+def test_the_heap_that_was_left_is_pythons_own(worn: Solo) -> None:
+    # And not what it could still grow by: a leak would hide behind that.
+    left, free, growth = numbers(
+        worn,
+        """
+import esp32, gc
+band.health._heap_low = 1 << 29
+band.health.collect()
+growth = max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+gc.collect()
+print(band.health._heap_low, gc.mem_free(), growth)
+""",
+    )
+    assert 10_000 < left < free - growth + 1_000

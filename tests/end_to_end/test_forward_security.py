@@ -201,3 +201,23 @@ import os, bluetooth
 print(band.log.head > 4, os.cold_draws, bluetooth.BLE().active())
 """)
     assert told.split()[-3:] == ["True", "0", "True"]
+
+
+def test_a_bands_radio_is_on_before_its_program_takes_the_heap(
+    tmp_path: Path, compiled: Compiled
+) -> None:
+    # So nothing can draw before; and a heap that has grown may leave Bluetooth no room.
+    told = Solo(tmp_path / "band", compiled).run("""
+import crowd
+crowd.install(lambda window, now_s: ())
+import bluetooth, sys
+real = bluetooth.BLE.active
+def active(self, on=None):
+    if on:
+        print("on", *sorted(name for name in sys.modules if name.startswith("band")))
+    return real(self, on)
+bluetooth.BLE.active = active
+from band import run
+run.make()
+""")
+    assert [line for line in told.splitlines() if line.startswith("on")] == ["on band band.run"]

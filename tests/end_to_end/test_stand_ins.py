@@ -21,6 +21,18 @@ b.gap_advertise(100000, b'abc', connectable=False)
 b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
 b.gap_advertise(None); b.config(addr_mode=3); print(bytes(b.config('mac')[1]) == was)
 """,
+    "an address that is to be random and was never made is an error, and so is one of no radio": """
+import bluetooth
+b = bluetooth.BLE()
+def mac():
+    try: return b.config('mac')
+    except OSError as e: return e.errno
+off = mac(); b.active(True); print(mac()[0] == 0)
+b.gap_advertise(100000, b'abc', connectable=False)
+b.config(addr_mode=3); refused = mac(); b.gap_advertise(None)
+print((off, refused) == (19, 22))
+b.config(addr_mode=3); print(mac()[0] != 1)
+""",
     "there is no rxbuf": """
 import bluetooth
 b = bluetooth.BLE(); b.active(True)
@@ -51,6 +63,14 @@ b.gap_scan(None); print(False)
 import time
 print(type(time.time()) is int and time.time() < 1000000)
 print(time.ticks_add(2**30 - 1, 1) != 0)
+""",
+    "Bluetooth finds no memory when Python's heap has grown before it": """
+import bluetooth
+held = bytearray(120000)
+try: bluetooth.BLE().active(True)
+except OSError as e: print(e.errno == 12)
+del held
+print(not bluetooth.BLE().active(True))
 """,
     "random bytes can be foretold while the radio is off": """
 import bluetooth, sys
@@ -99,6 +119,26 @@ def test_the_trap(street: Street, trap: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-2:] == ["True", "False"], done.stdout
+
+
+def test_a_boot_that_fails_leaves_the_band_at_its_prompt(street: Street) -> None:
+    # By its lock too: no main.py, no loader that starts it anew.
+    band = street.bands[0]
+    boot = band.root / "boot.py"
+    text = boot.read_text()
+    boot.unlink()
+    boot.write_text("raise KeyboardInterrupt\n" + text)
+    street.sim.reset(band, Reset.POWER)
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "resume", "exec"]
+        + ["import sys; print('main' in sys.modules, 'loader' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.stdout.split()[-2:] == ["False", "False"], done.stdout + done.stderr
 
 
 def boot_id(street: Street) -> tuple[int, int]:

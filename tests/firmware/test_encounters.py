@@ -105,9 +105,9 @@ def test_open_encounters_pass_through_a_sleep() -> None:
     assert first[1:4] == (100, 10, 2)
 
 
-def test_the_handler_allocates_nothing_in_the_vm() -> None:
+def test_the_handler_needs_no_heap_and_keeps_nothing_of_it() -> None:
     code = """
-import micropython
+import gc, micropython
 from band import sleep
 from band.encounters import Encounters
 from band.radio import Radio
@@ -116,7 +116,7 @@ from wire import bluezone
 
 class Ble:
     def irq(self, handler): self.handler = handler
-    def active(self, on): pass
+    def active(self, on=True): return True
 
 ble, table = Ble(), Encounters(256)
 radio = Radio(ble, Config("none"), table, lambda: 1234)
@@ -125,15 +125,22 @@ data = memoryview(bluezone.beacon(b"abcdefghijkl"))
 other = memoryview(b"\\x02\\x01\\x06\\x03\\x03\\x6f\\xfd")
 report = (1, memoryview(b"123456"), 2, -61, data)
 foreign = (1, memoryview(b"123456"), 0, -61, other)
+_ = before = kept = 0
 micropython.heap_lock()
 for _ in range(100):
     ble.handler(5, report)
     ble.handler(5, foreign)
 micropython.heap_unlock()
 table.drain()
-print(radio.sightings, table.open, radio.handler_errors)
+gc.disable()
+before = gc.mem_alloc()
+for _ in range(100):
+    ble.handler(5, report)
+    ble.handler(5, foreign)
+kept = gc.mem_alloc() - before
+print(radio.sightings, table.open, radio.handler_errors, kept)
 """
-    assert run_in_vm(code).split() == ["100", "1", "0"]
+    assert run_in_vm(code).split() == ["200", "1", "0", "0"]
 
 
 def test_no_big_integer_stands_in_the_path_of_a_sighting() -> None:

@@ -18,24 +18,33 @@ class Ble:
         self.refuse = 0
         self.scan_fails = False
         self.busy = False
+        self.is_on = False
+        self.nameless = False  # random, and no random address yet
         self.calls: list[str] = []
         self.beacon = b""
         self.handler = lambda event, data: None
 
-    def active(self, on: bool) -> None:
-        self.calls.append("on")
+    def active(self, on: bool | None = None) -> bool:
+        if on is not None:
+            self.calls.append("on" if on else "off")
+            self.is_on = on
+        return self.is_on
 
     def irq(self, handler) -> None:
         self.handler = handler
 
     def config(self, *names, **settings):
         if names:
+            if self.nameless:
+                raise OSError(22)
             return (1, self.address.to_bytes(6, "big"))
         assert settings == {"addr_mode": 3}
         self.calls.append("rotate")
         if self.busy or self.refuse:
             self.refuse = max(0, self.refuse - 1)
+            self.nameless = not self.address
             return None  # in silence
+        self.nameless = False
         self.address += 1
         return None
 
@@ -77,6 +86,14 @@ def test_id_and_address_change_in_one_step(ble: Ble, radio: Radio) -> None:
     assert steps == ["quiet", "deaf", "rotate", "advertise"] * 3
 
 
+def test_what_is_on_already_is_not_switched_on_again(ble: Ble, radio: Radio) -> None:
+    ble.is_on = True
+    assert radio.rotate(ID)
+    radio.off()
+    assert radio.rotate(ID)
+    assert [call for call in ble.calls if call in ("on", "off")] == ["off", "on"]
+
+
 def test_a_refused_rotation_is_tried_again_and_counted(ble: Ble, radio: Radio) -> None:
     ble.refuse = 2
     assert radio.rotate(ID) and radio.advertising
@@ -84,6 +101,11 @@ def test_a_refused_rotation_is_tried_again_and_counted(ble: Ble, radio: Radio) -
 
 
 def test_what_stays_refused_leaves_the_band_silent(ble: Ble, radio: Radio) -> None:
+    ble.refuse = 6
+    for _n in range(2):
+        assert not radio.rotate(ID) and not radio.works() and not radio.advertising
+        ble.refuse += 3
+    ble.refuse = 0
     assert radio.rotate(ID)
     ble.refuse = 99
     assert not radio.rotate(ID)

@@ -304,6 +304,7 @@ class Air:
             band.cable.say(complaint)
             return
         band.start(self._now_us, cause, with_main)
+        self._watch(band)
         self._server.settimeout(10)
         sock, _ = self._server.accept()
         sock.settimeout(20)
@@ -376,11 +377,10 @@ class Air:
             band.lights += data[1]
         elif kind == packets.WATCHDOG:
             (band.watchdog_ms,) = struct.unpack("<I", data)
-            band.watchdog_generation += 1
-            generation = band.watchdog_generation
-            if band.watchdog_ms:
-                due = self._now_us + band.watchdog_ms * 1000
-                self._at(due, lambda: self._bite(band, generation))
+            self._watch(band)
+        elif kind == packets.TIMER:
+            band.timer_feeds = data != b"\x00"
+            self._watch(band)
         elif kind == packets.UART:
             band.cable.move(*struct.unpack("<IH", data))
             self._send(band, packets.UART, b"")
@@ -400,6 +400,14 @@ class Air:
             process = band.process
             process.wait()
             self._soon(lambda: self._ended(band, process))
+
+    def _watch(self, band: VirtualBand) -> None:
+        # Its watchdog, if it is armed, was fed just now, or starts to count again.
+        band.watchdog_generation += 1
+        generation = band.watchdog_generation
+        if band.watchdog_ms and not band.timer_feeds:
+            due = self._now_us + band.watchdog_ms * 1000
+            self._at(due, lambda: self._bite(band, generation))
 
     def _bite(self, band: VirtualBand, generation: int) -> None:
         if generation == band.watchdog_generation and band.process is not None:

@@ -180,8 +180,9 @@ class VirtualBand:
         self.wake_us = 0
         self.wants_stdin = False
         self.generation = 0  # counts waits, so that an old wake-up is known as old
-        self.watchdog_ms = 0
+        self.watchdog_ms = 0  # 0: not armed
         self.watchdog_generation = 0
+        self.timer_feeds = False  # it, whatever the program does
         self.reports = ReportQueue()
         self.power_on_us = 0
         self._seed = seed
@@ -267,7 +268,9 @@ class VirtualBand:
             preexec_fn=child,
         )
         self.waiting = False
-        self.watchdog_ms = 0
+        self.timer_feeds = False
+        if cause != SOFT_RESET:
+            self.watchdog_ms = 0
         self.ctrl_c, self._held = False, b""
 
     def stop(self) -> None:

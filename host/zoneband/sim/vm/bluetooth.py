@@ -1,15 +1,18 @@
 """`bluetooth` of an ESP32 over HCI to a Bumble controller, with the port's traps.
 
-- `config(addr_mode=...)` while advertising or scanning changes nothing and says nothing.
+- `config(addr_mode=...)` while advertising or scanning says nothing and makes no new address.
+- `config("mac")` raises while it is off, and while the address is to be random and none was made.
 - `config(rxbuf=...)` raises ValueError; there is no ring buffer on this port.
 - A handler that raises is dropped for ever.
 - `gap_scan(None)` calls the handler on the spot, and only if a scan ran.
 - `connectable=False` sends ADV_SCAN_IND (type 2).
 - The handler's memoryviews are overwritten when it returns.
+- Switched on when Python's heap has outgrown its first piece, it finds no memory.
 
 Differs from hardware: the handler runs while the band waits, never in the middle of other code.
 """
 
+import gc
 import os
 import struct
 
@@ -19,6 +22,8 @@ from micropython import const
 _STATUS = const(0x0F)
 _COMPLETE = const(0x0E)
 _MODES = (0, 1, 2, 3)
+# An ESP32's first piece of 56 KiB, and what the stand-ins' names take; words here have 8 bytes.
+_FIRST_HEAP = const(2 * 66 * 1024)
 
 
 class BLE:
@@ -31,12 +36,13 @@ class BLE:
         return BLE._one
 
     def _init(self):
-        self._active = False
+        self._active = self._had_room = False
         self._handler = None
         self._advertising = False
         self._scanning = False
         self._mode = 0
-        self._address = b"\x24\x0a\xc4" + (os.getenv("STAND_IN_NAME") or "").encode()[-3:]
+        self._public = b"\x24\x0a\xc4" + (os.getenv("STAND_IN_NAME") or "").encode()[-3:]
+        self._random = b""
         self._adv_data = b""
         self._reply = None
         self._addr = bytearray(6)
@@ -91,6 +97,10 @@ class BLE:
         if on is None:
             return self._active
         if on and not self._active:
+            gc.collect()
+            if not self._had_room and gc.mem_alloc() > _FIRST_HEAP:
+                raise OSError(12)
+            self._had_room = True
             self._command(0x0C03)
             self._command(0x0C01, b"\xff" * 8)
             self._command(0x2001, b"\x1f" + bytes(7))
@@ -98,6 +108,7 @@ class BLE:
             self.gap_advertise(None)
             self.gap_scan(None)
         self._mode = 0
+        self._random = b""
         self._active = bool(on)
         os.radio_is(self._active)
         return self._active
@@ -108,7 +119,13 @@ class BLE:
     def config(self, *names, **settings):
         if names:
             if names[0] == "mac":
-                return (1 if self._mode else 0, bytes(self._address))
+                if not self._active:
+                    raise OSError(19)
+                if not self._mode:
+                    return (0, self._public)
+                if self._mode == 2 or not self._random:
+                    raise OSError(22)
+                return (1, self._random)
             raise ValueError("unknown config param")
         for name in settings:
             if name != "addr_mode":
@@ -116,15 +133,14 @@ class BLE:
             mode = settings[name]
             if mode not in _MODES:
                 raise ValueError("invalid address mode")
+            self._mode = mode
             if mode in (1, 3):
                 address = bytearray(os.urandom(6))
                 address[0] = address[0] & 0x3F | (0xC0 if mode == 1 else 0)
                 status = self._command(0x2005, bytes(reversed(address)))
-                if status:
-                    # Asserts are compiled out: the old address stays and nobody is told.
-                    continue
-                self._address = bytes(address)
-            self._mode = mode
+                # Asserts are compiled out: the old address stays and nobody is told.
+                if not status:
+                    self._random = bytes(address)
 
     def gap_advertise(self, interval_us, adv_data=None, *, resp_data=None, connectable=True):
         if not self._active:

@@ -7,7 +7,8 @@ import uselect
 
 class UART:
     """One on the REPL's pins. Received bytes wait in `rxbuf` and drop when it is full; the
-    REPL's own input goes on hearing the line. UART 0 gives the pins back."""
+    REPL's own input goes on hearing the line. UART 0 gives the pins back, and raises OSError then:
+    the REPL's has no driver that could be set up."""
 
     def __init__(self, id, baudrate=9600, **settings):
         import struct
@@ -15,10 +16,11 @@ class UART:
         self.stream = None
         baud = baudrate if id else 0
         _air.ask(_air.UART, struct.pack("<IH", baud, settings.get("rxbuf", 256)), _air.UART)
-        if baud:
-            self.stream = open(uos.getenv("STAND_IN_UART"), "r+b", buffering=0)
-            self._poll = uselect.poll()
-            self._poll.register(self.stream, uselect.POLLIN)
+        if not baud:
+            raise OSError(-259)
+        self.stream = open(uos.getenv("STAND_IN_UART"), "r+b", buffering=0)
+        self._poll = uselect.poll()
+        self._poll.register(self.stream, uselect.POLLIN)
 
     def readinto(self, buf):
         # What has come; None when nothing has.
@@ -38,8 +40,8 @@ class UART:
 
 
 class Timer:
-    """Only what a band uses one for: to feed the watchdog while an engineer is at the REPL.
-    Here the watchdog is put to sleep instead."""
+    """Only what a band uses one for: to feed the watchdog while an engineer is at the REPL. Here
+    the air does so, and the callback is never called. A reset, a soft one too, ends it."""
 
     PERIODIC = 1
 
@@ -47,10 +49,10 @@ class Timer:
         pass
 
     def init(self, mode=PERIODIC, period=0, callback=None):
-        _air.send(_air.WATCHDOG, bytes(4))
+        _air.send(_air.TIMER, b"\x01")
 
     def deinit(self):
-        pass
+        _air.send(_air.TIMER, b"\x00")
 
 
 class I2C:

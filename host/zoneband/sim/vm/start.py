@@ -1,7 +1,8 @@
 """What MicroPython's start does on a band: the file system, boot.py, main.py, then the REPL.
 
 On a flashed chip "/" is the littlefs of its `vfs` partition, and this computer's files are below
-/host, where only the stand-ins look. After a soft reset of the raw REPL nothing is run.
+/host, where only the stand-ins look. No main.py is run after a soft reset of the raw REPL, nor after
+a boot.py that failed.
 
 No Ctrl-C interrupts it before boot.py, however long this computer takes: on a chip the interrupt is
 let in when boot.py begins.
@@ -44,19 +45,25 @@ def _mount():
 
 
 def _run(name):
+    # False when it failed.
+    try:
+        uos.stat(name + ".py")
+    except OSError:
+        return True
     try:
         __import__(name)
-    except ImportError as error:
-        print(error)
-    except KeyboardInterrupt as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         sys.print_exception(error)
+        return False
+    return True
 
 
 if uos.getenv("STAND_IN_FLASH"):
     _mount()
-if uos.getenv("STAND_IN_MAIN"):
-    _air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
-    micropython.kbd_intr(3)
-    _run("boot")
+_air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
+micropython.kbd_intr(3)
+if _run("boot") and uos.getenv("STAND_IN_MAIN"):
     _air.wait(_air.now_us + int(uos.getenv("STAND_IN_IMPORT_US") or "0"))
     _run("main")
