@@ -202,7 +202,7 @@ def _server(data: Path) -> Iterator[Finding]:
         yield Finding(
             "spool",
             "warning",
-            _("{n} logs wait to be sent").format(n=waiting),
+            _("Waiting to be sent: {n}.").format(n=waiting),
             _("Run: {command}").format(command="zoneband upload"),
         )
     if refused:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from zoneband.cli.columns import Column
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -90,7 +88,7 @@ def every(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     elif found:
-        Console(soft_wrap=True).print(_table(found))
+        _table(found).show()
     if strange:
         text = _("{n} lines are not as they were written: zoneband audit verify")
         print(text.format(n=strange), file=sys.stderr)
@@ -179,18 +177,30 @@ def _tell(report: Report, kept: str | None, as_json: bool) -> None:
         raise typer.Exit(ExitCode.WRONG)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in (_("number"), _("time"), _("account"), _("event"), _("of what")):
-        view.add_column(head)
+def _table(found: list[dict[str, Any]]) -> Listing:
+    columns = [
+        Column(_("number")),
+        Column(_("time")),
+        Column(_("account"), wrap=10),
+        Column(_("event") + " · " + _("of what"), wrap=16),
+    ]
+    view = Listing(columns)
     for line in found:
-        rest = {name: value for name, value in line.items() if name not in _OWN}
         account = line["account"]
-        view.add_row(
+        rest = {name: value for name, value in line.items() if name not in _OWN}
+        view.add(
             str(line["seq"]),
             f"{local(line['utc_s']):%d/%m/%Y %H:%M:%S}",
-            Text(_("server's computer") if account == OPERATOR else account or ""),
-            Text(line["event"]),
-            Text(" ".join(f"{name}={value}" for name, value in rest.items())),
+            _("server's computer") if account == OPERATOR else account or "",
+            "  ".join([line["event"], *(f"{name}={_words(rest[name])}" for name in rest)]),
         )
     return view
+
+
+def _words(value: Any) -> str:
+    """What a line of the log tells, without the signs of a program."""
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_words(each)}" for name, each in value.items())
+    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)

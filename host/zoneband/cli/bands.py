@@ -7,14 +7,13 @@ from dataclasses import asdict, fields
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import serials
 from zoneband import station as stations
+from zoneband.cli.columns import Column
 from zoneband.cli.days import read_moment
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -52,7 +51,7 @@ def command(
     elif as_csv:
         _print_csv(rows)
     elif rows:
-        Console().print(_table(rows))
+        _table(rows).show()
     if not rows:
         if not as_json and not as_csv:
             print(_("No band is known here."), file=sys.stderr)
@@ -108,19 +107,22 @@ def _print_csv(rows: list[BandRow]) -> None:
         writer.writerow(asdict(row) | {"waits": "yes" if row.waits else "no"})
 
 
-def _table(rows: list[BandRow]) -> Table:
-    view = Table(caption=_("{n} bands").format(n=len(rows)), box=box.SIMPLE_HEAD, pad_edge=False)
-    heads = (
-        _("band"), _("board"), _("firmware"), _("state"), _("last dock"), _("battery"), _("log"),
-        _("enrolment"),
-    )  # fmt: skip
-    for at, head in enumerate(heads):
-        # A narrow terminal may break any words, but no serial and no time.
-        view.add_column(head, no_wrap=at in (0, 4))
+def _table(rows: list[BandRow]) -> Listing:
+    columns = [
+        Column(_("band")),
+        Column(_("board"), wrap=8, leaves=3),
+        Column(_("firmware"), leaves=4),
+        Column(_("state"), wrap=14),
+        Column(_("last dock")),
+        Column(_("battery"), leaves=1),
+        Column(_("log"), leaves=2),
+        Column(_("enrolment"), leaves=5),
+    ]
+    view = Listing(columns, caption=_("bands: {n}").format(n=len(rows)))
     for row in rows:
         battery = f"{row.battery_mv / 1000:.2f} V" if row.battery_mv else ""
         fill = "" if row.log_fill_percent is None else f"{row.log_fill_percent} %"
-        view.add_row(
+        view.add(
             Text(row.serial, "bold"),
             row.board,
             row.firmware,
@@ -128,7 +130,8 @@ def _table(rows: list[BandRow]) -> Table:
             "" if row.docked_s is None else day_and_time(row.docked_s),
             battery,
             fill,
-            Text(_enrolment(row.enrolment)),
+            _enrolment(row.enrolment),
+            below=_why_refused(row.enrolment),
         )
     return view
 
@@ -145,9 +148,16 @@ def _state(row: BandRow) -> Text:
     if row.waits:
         words += " " + _("(waits for the band)")
     if row.successor:
-        words += " → " + row.successor
+        words += "\n→ " + row.successor
     return Text(words, "red" if row.state == State.LOST else "")
 
 
 def _enrolment(state: str) -> str:
-    return {"waiting": _("waits"), "sent": _("sent")}.get(state, state)
+    return {"": "", "waiting": _("waits"), "sent": _("sent")}.get(state, _("refused"))
+
+
+def _why_refused(state: str) -> Text | None:
+    # It has no column that it would fit into, and must be seen.
+    if state in ("", "waiting", "sent"):
+        return None
+    return Text(f"{_('enrolment')}, {_('refused')}: {state}", "red")

@@ -5,13 +5,14 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from zoneband import serials
+from zoneband.cli.columns import Column
 from zoneband.cli.days import read_optional
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -112,7 +113,7 @@ def every(
     if as_json:
         print(json.dumps(found))
     elif found:
-        Console().print(_table(found))
+        _table(found).show()
     else:
         print(_("No case is open.") if not all_ else _("No case was declared yet."))
     if not found:
@@ -199,24 +200,28 @@ def _print_notes(console: Console, case: dict[str, Any]) -> None:
             console.print("! " + text, style="yellow", markup=False)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    heads = (
-        _("case"), _("band"), _("wearer"), _("phone"), _("onset or test"), _("isolated"),
-        _("state"),
-    )  # fmt: skip
-    for at, head in enumerate(heads):
-        view.add_column(head, no_wrap=at in (0, 1, 4))
+def _table(found: list[dict[str, Any]]) -> Listing:
+    view = Listing(
+        [
+            Column(_("case")),
+            Column(_("band")),
+            Column(_("wearer"), wrap=12),
+            Column(_("onset or test")),
+            Column(_("isolated"), leaves=1),
+            Column(_("state")),
+        ]
+    )
     for case in found:
         person = case["person"] or {}
-        view.add_row(
+        known = [person[key] for key in ("name", "phone") if person.get(key)]
+        since = _since(case)
+        view.add(
             Text(str(case["number"]), "bold"),
             _band(case),
-            Text(person.get("name") or ""),
-            Text(person.get("phone") or ""),
-            _since(case),
+            "\n".join(known),
+            "\n".join(since.rsplit(" ", 1)),  # the day in a line of its own
             case_words.day(case["isolated"]) if case["isolated"] else "",
-            Text(case_words.state(case["state"]) + (" !" if case["notes"] else "")),
+            case_words.state(case["state"]) + (" !" if case["notes"] else ""),
         )
     return view
 

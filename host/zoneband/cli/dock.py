@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import station as stations
 from zoneband import updates
 from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.port_table import Kind, PortRow, PortTable
 from zoneband.dock import ports
 from zoneband.dock.greeting import Greeting, Hello
-from zoneband.dock.job import DockJob, DockResult, Outcome
+from zoneband.dock.job import DockJob, DockResult, Outcome, left_clock
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
@@ -146,46 +146,52 @@ class Station:
         """Docks that have ended."""
         return [line.result for line in self.lines.values() if line.result]
 
-    def table(self) -> Table:
+    def table(self, whole: bool = False) -> PortTable:
         """The picture for someone a metre away: a line a port."""
+        good = [line for line in self.lines.values() if _good(line.result)]
+        bad = len(self.results()) - len(good)
         waiting, refused = self.spool.counts()
-        foot = _("{n} logs wait to be sent").format(n=waiting)
+        foot = _("{good} good, {bad} failed").format(good=len(good), bad=bad)
+        foot += " · " + _("waiting to be sent: {n}").format(n=waiting)
         if refused:
             foot += " · " + _("{n} refused by the server").format(n=refused)
         if self.problem:
             foot += " · " + self.problem
         if not self.vouched:
             foot += " · " + _("this computer's clock is not vouched for: no band is set")
-        view = Table(expand=True, caption=foot)
-        for head in (_("port"), _("band"), _("battery"), _("progress"), _("state")):
-            view.add_column(head)
-        for line in self.lines.values():
-            view.add_row(*self._row(line))
-        return view
+        heads = (_("port"), _("band"), _("battery"), _("progress"), _("state"))
+        rows = [self._row(line) for line in list(self.lines.values())]
+        return PortTable(heads, rows, foot, whole)
 
-    def _row(self, line: _Line) -> tuple[Text | str, ...]:
+    def _row(self, line: _Line) -> PortRow:
         result = line.result
-        battery = f"{result.battery_mv / 1000:.2f} V" if result and result.battery_mv else ""
-        share = 100 if result and not line.total else line.here * 100 // max(1, line.total)
-        if result is None and line.update:
-            # The dock is done already: this goes on as long as the band stays.
-            share = round(line.share * 100)
-            done = _("Done – take the band off")
-            update = _("or leave it for the update to {version}").format(version=line.update)
-            state = Text(f"✓ {done}, {update}", "bold green")
-        elif result is None:
-            spent = max(0.001, time.monotonic() - line.began)
-            speed = f" {line.here * 32 / spent / 1000:.1f} kB/s" if line.here else ""
-            state = Text(_("Reading…") + speed, "bold cyan")
-        elif result.outcome == Outcome.DONE.value:
-            state = Text("✓ " + result.message, "bold green")
-            if result.note:
-                state.append("\n  " + result.note, "yellow")
-        else:
+        band = Text((result.serial if result else line.serial) or "?", "bold")
+        if result is None:
+            return _going_on(line, band)
+        battery = f"{result.battery_mv / 1000:.2f} V" if result.battery_mv else ""
+        if not _good(result):
             state = Text("✗ " + result.message, "bold red")
-        serial = (result.serial if result else line.serial) or "?"
-        bar = "█" * (share // 10) + "░" * (10 - share // 10)
-        return line.port, Text(serial, "bold"), battery, f"{bar} {share:3d} %", state
+            return PortRow(line.port, band, state, Kind.TROUBLE, battery)
+        state = Text("✓ " + result.message, "bold green")
+        # The foot says it already.
+        notes = [note for note in result.notes if self.vouched or note != left_clock()]
+        return PortRow(line.port, band, state, Kind.DONE, battery, 1.0, tuple(notes))
+
+
+def _good(result: DockResult | None) -> bool:
+    return result is not None and result.outcome == Outcome.DONE.value
+
+
+def _going_on(line: _Line, band: Text) -> PortRow:
+    if line.update:
+        # The dock is done already: this goes on as long as the band stays.
+        state = Text("✓ " + _("Done – take the band off"), "bold green")
+        note = _("or leave it for the update to {version}").format(version=line.update)
+        return PortRow(line.port, band, state, Kind.DONE, "", line.share, (note,))
+    spent = max(0.001, time.monotonic() - line.began)
+    speed = f" {line.here * 32 / spent / 1000:.1f} kB/s" if line.here else ""
+    state = Text(_("Reading…") + speed, "bold cyan")
+    return PortRow(line.port, band, state, Kind.BUSY, "", line.here / max(1, line.total))
 
 
 def command(
@@ -230,7 +236,7 @@ def _wait(station: Station, as_json: bool) -> None:
         while station.busy():
             live.update(station.table())
             time.sleep(0.1)
-        live.update(station.table())
+        live.update(station.table(whole=True))
 
 
 def _finish(station: Station, as_json: bool) -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import station as stations
 from zoneband.cli.options import Data, Json, data_dir
+from zoneband.cli.port_table import Kind, PortRow, PortTable
 from zoneband.dock import ports
 from zoneband.errors import ExitCode, UserError
 from zoneband.flash import board as boards
@@ -238,11 +237,12 @@ def _watch(run: Run, tray: Tray, as_json: bool, going_on: Callable[[], bool]) ->
             while going_on():
                 live.update(_view(run, tray))
                 time.sleep(_LOOK_S / 2)
-            live.update(_view(run, tray))
+            live.update(_view(run, tray, whole=True))
         print()
     except KeyboardInterrupt:
+        unfinished = tray.busy
         tray.stop()
-        if not as_json:
+        if unfinished and not as_json:
             print(_("Stopped. Boards in work are unfinished: flash them once more."))
 
 
@@ -281,7 +281,7 @@ def _tell(results: list[FlashResult]) -> None:
 # --- the picture -------------------------------------------------------------------------------
 
 
-def _view(run: Run, tray: Tray) -> Table:
+def _view(run: Run, tray: Tray, whole: bool = False) -> PortTable:
     """A line a slot, for someone a metre away; below, how many are done and how fast."""
     results = list(tray.results)
     done = [r for r in results if r.outcome == Outcome.DONE.value]
@@ -292,40 +292,32 @@ def _view(run: Run, tray: Tray) -> Table:
         )
         each = (time.monotonic() - run.began) / len(done)
         foot += " · " + _("one every {seconds:.1f} s").format(seconds=each)
-    view = Table(expand=True, caption=foot, caption_style="bold")
-    view.add_column(_("slot"), no_wrap=True)
-    view.add_column(_("band"), no_wrap=True)
-    view.add_column(_("progress"), width=12)
-    view.add_column(_("state"), ratio=1)
-    view.add_column("s", justify="right", width=6)
-    for slot in tray.slots.values():
-        view.add_row(*_row(slot))
-    return view
+    heads = (_("slot"), _("band"), "s", _("progress"), _("state"))
+    return PortTable(heads, [_row(slot) for slot in list(tray.slots.values())], foot, whole)
 
 
-def _row(slot: Slot) -> tuple[RenderableType, ...]:
+def _row(slot: Slot) -> PortRow:
     name, result = Path(slot.port).name, slot.result
     if result is None and slot.thread is None:
-        return Text(name, "dim"), "", "", Text(_("empty"), "dim"), ""
+        return PortRow(name, Text(), Text(_("empty"), "dim"), Kind.EMPTY)
     if result is None:
-        bar = ProgressBar(total=1.0, completed=slot.share, width=12)
         serial = slot.job.result.serial if slot.job else None
-        if slot.step == "done":
-            return _done(name, slot.job.result) if slot.job else ()
-        return name, serial or "…", bar, Text(step_name(slot.step) + " …", "bold cyan"), ""
+        if slot.step == "done" and slot.job:
+            return _done(name, slot.job.result)
+        state = Text(step_name(slot.step) + " …", "bold cyan")
+        return PortRow(name, Text(serial or "…"), state, Kind.BUSY, "", slot.share)
     if result.outcome == Outcome.DONE.value:
         return _done(name, result)
-    why = "✗ " + result.message
-    board = result.serial or result.mac or "?"
-    return name, board, "", Text(why, "bold white on red"), f"{result.seconds:.1f}"
+    why = Text("✗ " + result.message, "bold white on red")
+    board = Text(result.serial or result.mac or "?")
+    return PortRow(name, board, why, Kind.TROUBLE, f"{result.seconds:.1f}")
 
 
-def _done(name: str, result: FlashResult) -> tuple[RenderableType, ...]:
+def _done(name: str, result: FlashResult) -> PortRow:
     state = Text("✓ " + _("Done – take the band off"), "bold black on green")
-    if result.note:
-        state.append("\n  " + result.note, "yellow")
-    full = ProgressBar(total=1.0, completed=1.0, width=12)
-    return name, Text(result.serial or "?", "bold"), full, state, f"{result.seconds:.1f}"
+    notes = (result.note,) if result.note else ()
+    band = Text(result.serial or "?", "bold")
+    return PortRow(name, band, state, Kind.DONE, f"{result.seconds:.1f}", 1.0, notes)
 
 
 # --- dry run -----------------------------------------------------------------------------------

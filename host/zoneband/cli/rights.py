@@ -5,14 +5,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import serials
 from zoneband.cli import operator
+from zoneband.cli.columns import Column
 from zoneband.cli.days import read_day
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -123,7 +122,7 @@ def every(
     if as_json:
         print(json.dumps(found))
     elif found:
-        Console().print(_table(found))
+        _table(found).show()
     else:
         print(_("No request is open.") if not all_ else _("No request was recorded yet."))
     if not found:
@@ -170,19 +169,27 @@ def done(number: Number, server: Server = None, as_json: Json = False, data: Dat
         )
 
 
-def _table(found: list[Row]) -> Table:
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in (_("number"), _("request"), _("band"), _("came"), _("answer by"), _("do by"), ""):
-        view.add_column(head)
+def _table(found: list[Row]) -> Listing:
+    view = Listing(
+        [
+            Column(_("number")),
+            Column(_("request"), wrap=12),
+            Column(_("band")),
+            Column(_("came"), leaves=1),
+            Column(_("answer by")),
+            Column(_("do by")),
+        ]
+    )
     for row in found:
-        view.add_row(
+        kind = Text(_kinds().get(row["kind"]) or str(row["kind"]))
+        remark = _remark(row)
+        view.add(
             Text(str(row["id"]), "bold"),
-            _kinds().get(row["kind"], row["kind"]),
+            kind.append("\n").append_text(remark) if remark else kind,
             row["serial"],
             f"{local(row['came_s']):%d/%m/%Y}",
             _("answered") if row["answered_s"] is not None else _last_day(row["answer_by_s"]),
             _("done") if row["done_s"] is not None else _last_day(row["done_by_s"]),
-            _remark(row),
         )
     return view
 

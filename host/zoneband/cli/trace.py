@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import serials
+from zoneband.cli.columns import Column
 from zoneband.cli.days import read_moment
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -106,7 +106,7 @@ def show(found: Answer) -> None:
     console = Console(highlight=False)
     people = [c for c in found["contacts"] if c["role"] != "venue"]
     if found["contacts"]:
-        console.print(table(found))
+        table(found).show()
         console.print(
             _("{called} of {n} people must be called, by the rule set {rules}.").format(
                 called=sum(c["must_call"] for c in people),
@@ -120,7 +120,7 @@ def show(found: Answer) -> None:
         console.print("! " + words.note(entry), style="yellow", markup=False)
 
 
-def table(found: Answer) -> Table:
+def table(found: Answer) -> Listing:
     """The contacts of an answer, whom to call first."""
     title = _("Contacts of {band}").format(band=found["case"])
     if "number" in found:
@@ -128,30 +128,31 @@ def table(found: Answer) -> Table:
             number=found["number"], band=found["case"]
         )
     title += ", " + span(found["from_s"], found["to_s"])
-    view = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    chain = any(c["degree"] > 1 for c in found["contacts"])
-    serials_ = [c["serial"] for c in found["contacts"]]
+    columns = [
+        Column("F"),
+        Column(_("band")),
+        Column(_("wearer"), wrap=12),
+        Column(_("first and last")),
+        Column(_("near / all min") + "\n" + _("closest")),
+        Column(""),
+    ]
+    begin = 0 if any(c["degree"] > 1 for c in found["contacts"]) else 1
+    view = Listing(columns[begin:], title)
+    bands = [c["serial"] for c in found["contacts"]]
     names = {c["serial"]: (c["person"] or {}).get("name") for c in found["contacts"]}
-    if chain:
-        view.add_column("F")
-    # On 80 columns too no serial, name, phone or time is cut: the reasons take what is left.
-    view.add_column(_("band"), no_wrap=True)
-    view.add_column(_("wearer"), min_width=12, overflow="fold")
-    view.add_column(_("first and last"), min_width=11)
-    view.add_column(_("near / all min") + "\n" + _("closest"))
-    view.add_column("")
     for c in found["contacts"]:
-        several = c["role"] != "venue" and (c["holder"] > 1 or serials_.count(c["serial"]) > 1)
+        several = c["role"] != "venue" and (c["holder"] > 1 or bands.count(c["serial"]) > 1)
         turn = f" #{c['holder']}" if several else ""
         closest = "" if c["closest_db"] is None else f"\n{c['closest_db']:.0f} dB"
         cells = [
+            f"F{c['degree']}",
             Text(c["serial"] + turn, "bold"),
-            Text("\n".join(_wearer(c))),
+            "\n".join(_wearer(c)),
             f"{day_and_time(c['first_s'])}\n{day_and_time(c['last_s'])}",
             f"{c['near_min']:.0f} / {c['total_min']:.0f}{closest}",
-            _verdict(c, names),
+            _call(c),
         ]
-        view.add_row(*([Text(f"F{c['degree']}")] if chain else []), *cells)
+        view.add(*cells[begin:], below=_evidence(c, names))
     return view
 
 
@@ -169,18 +170,20 @@ def reasons(contact: Answer) -> list[str]:
     return [words.why(entry) for entry in contact["why"]]
 
 
-def _verdict(contact: Answer, names: dict[str, str | None]) -> Text:
-    text = Text()
+def _call(contact: Answer) -> Text:
     if contact["role"] == "venue":
-        text.append(_("the place") + "\n")
-    elif contact["must_call"]:
-        text.append(_("CALL") + "\n", "bold red")
+        return Text(_("the place"))
+    return Text(_("CALL"), "bold red") if contact["must_call"] else Text()
+
+
+def _evidence(contact: Answer, names: dict[str, str | None]) -> Text:
+    # The chain is a line of its own; what speaks for and against goes on behind each other.
+    text = Text()
     between = contact["path"][1:-1]
     if between:
         way = " → ".join(f"{names[s]} ({s})" if names.get(s) else s for s in between)
         text.append(_("by way of {path}").format(path=way) + "\n")
-    text.append("\n".join(reasons(contact)))
-    return text
+    return text.append(" ".join(reasons(contact)))
 
 
 def _wearer(contact: Answer) -> list[str]:

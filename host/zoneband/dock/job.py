@@ -6,7 +6,7 @@ The dock is done only when the log is in the spool.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 
 from zoneband import batch as batches
@@ -52,12 +52,12 @@ class Outcome(Enum):
 
 @dataclass
 class DockResult:
-    """One dock, for the table and for JSON; note: what staff should know beside the outcome."""
+    """One dock, for the table and for JSON; notes: what staff should know beside the outcome."""
 
     port: str
     outcome: str
     message: str
-    note: str = ""
+    notes: list[str] = field(default_factory=list[str])
     serial: str | None = None
     battery_mv: int | None = None
     slots: int = 0
@@ -68,11 +68,19 @@ class DockResult:
 
     def as_json(self) -> dict[str, object]:
         """Keys and values for a script."""
-        return asdict(self)
+        values: dict[str, object] = asdict(self)
+        del values["notes"]
+        return values | {"note": self.note}
+
+    @property
+    def note(self) -> str:
+        """All notes, one behind the other."""
+        return " ".join(self.notes)
 
     def tell(self, note: str) -> None:
-        """Add a note."""
-        self.note = f"{self.note} {note}".strip()
+        """Add a note, if it is any."""
+        if note:
+            self.notes.append(note)
 
 
 Progress = Callable[[str, int, int], None]  # serial, slots here, slots in all
@@ -200,9 +208,7 @@ class DockJob:
                     )
                 )
         else:
-            result.tell(
-                _("This computer's clock is not vouched for: the band's was left as it is.")
-            )
+            result.tell(left_clock())
         if self._spool.has_other_log(band.serial, band.log_id):
             result.tell(
                 _(
@@ -338,6 +344,11 @@ def _complain(session: BandSession) -> None:
     with contextlib.suppress(LinkLost, Refused):
         session.cue(status.CUE_ERROR)
         session.bye()
+
+
+def left_clock() -> str:
+    """The note of a band whose clock was not set, as nobody vouches for this computer's."""
+    return _("This computer's clock is not vouched for: the band's was left as it is.")
 
 
 ISSUE = records.ISSUED
