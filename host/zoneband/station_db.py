@@ -9,6 +9,7 @@ from typing import Any
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 
 class StationDb:
@@ -28,7 +29,7 @@ class StationDb:
         except sqlite3.Error as error:
             raise UserError(
                 _("The spool in {path} cannot be opened: {error}").format(
-                    path=directory, error=error
+                    path=directory, error=said(error)
                 )
             ) from error
 
@@ -42,7 +43,7 @@ class StationDb:
                 raise UserError(
                     _(
                         "Cannot write the spool ({error}). Free some disk space, then dock again."
-                    ).format(error=error)
+                    ).format(error=said(error))
                 ) from error
 
     def _one(self, sql: str, values: tuple[object, ...]) -> Any:

@@ -11,6 +11,7 @@ from zoneband import durable, local_server, upload
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import of_request
 from zoneband.server import roles
 from zoneband.tracing import case_words
 
@@ -121,7 +122,7 @@ def log_out(data: Path, server: str | None) -> bool:
 def _silent(url: str, error: httpx2.HTTPError) -> UserError:
     return UserError(
         _("{url} does not answer ({error}). Is the server running?").format(
-            url=url, error=type(error).__name__
+            url=url, error=of_request(error)
         )
     )
 

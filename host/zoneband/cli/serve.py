@@ -1,5 +1,6 @@
 """`zoneband serve`: the tracing server."""
 
+import socket
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from zoneband.cli import engines, operator, passphrases
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 from zoneband.server import audit_log, logs, running, watch, wholeness
 from zoneband.server.ahead import Ahead
 from zoneband.server.alone import alone, alone_on_ledger
@@ -37,6 +39,19 @@ def _unlock(where: Path, file: Path | None) -> dict[int, X25519PrivateKey]:
     if passphrase is None and sys.stdin.isatty():
         passphrase = passphrases.ask(_("The authority's passphrase (empty: stay locked)"))
     return authority.unlock(where, passphrase) if passphrase else {}
+
+
+def _check_port(host: str, port: int) -> None:
+    # The server would say it in its log alone, after it has greeted.
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            _("The server cannot listen at {host}, port {port}: {reason}.").format(
+                host=host, port=port, reason=said(error)
+            )
+        ) from error
 
 
 def _look_at_audit(directory: Path) -> None:
@@ -121,6 +136,7 @@ def command(
         if ledger is not None and settle(where / "server", read_url(ledger)):
             print(_("The ledger was moved from SQLite to PostgreSQL."), flush=True)
         with alone_on_ledger(where / "server"):
+            _check_port(host, port)
             private = _unlock(where, passphrase_file)
             ahead = Ahead()
             application = _application(where, private, limits, two_persons, token, engine, ahead)
