@@ -15,6 +15,7 @@ from zoneband.cli import faults
 from zoneband.dock import ports
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import of_request
 from zoneband.spool import Spool
 
 _LOW_DISK = 200 * 1024 * 1024
@@ -182,7 +183,7 @@ def _server(data: Path) -> Iterator[Finding]:
             code = http.get("/healthz", timeout=5).status_code
         problem = "" if code == 200 else str(code)
     except (httpx2.HTTPError, UserError, OSError) as error:
-        problem = type(error).__name__
+        problem = of_request(error)
     if problem:
         yield Finding(
             "server",

@@ -10,6 +10,7 @@ from typing import Any
 from zoneband import disk
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 _FULL_BYTES = 1 << 20  # with less nothing can be begun
 
@@ -17,7 +18,7 @@ _FULL_BYTES = 1 << 20  # with less nothing can be begun
 def _full(error: sqlite3.Error) -> UserError:
     return UserError(
         _("Cannot write the spool ({error}). Free some disk space, then dock again.").format(
-            error=error
+            error=said(error)
         )
     )
 
@@ -41,7 +42,7 @@ class StationDb:
                 raise _full(error) from error
             raise UserError(
                 _("The spool in {path} cannot be opened: {error}").format(
-                    path=directory, error=error
+                    path=directory, error=said(error)
                 )
             ) from error
 

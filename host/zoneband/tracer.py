@@ -11,6 +11,7 @@ from zoneband import durable, local_server, upload
 from zoneband import station as stations
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import of_request
 from zoneband.server import roles
 from zoneband.tracing import case_words
 
@@ -134,7 +135,7 @@ def _silent(url: str, error: httpx2.HTTPError) -> UserError:
     return UserError(
         _(
             "{url} does not answer ({error}). Does the server run elsewhere? Give --server URL."
-        ).format(url=url, error=type(error).__name__)
+        ).format(url=url, error=of_request(error))
     )
 
 

@@ -18,6 +18,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
+from zoneband.reasons import of_request
 from zoneband.signing import Signature
 from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
@@ -355,7 +356,7 @@ class Uploader:
                 answer = http.put(path, content=item.data())
             except httpx2.HTTPError as error:
                 done.problem = _("The server cannot be reached ({error}).").format(
-                    error=type(error).__name__
+                    error=of_request(error)
                 )
             else:
                 done.reached = True

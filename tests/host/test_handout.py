@@ -133,11 +133,14 @@ def test_years_and_communes_are_checked() -> None:
 
 
 def test_yes_and_no_are_understood_and_silence_is_neither() -> None:
-    for yes in ("yes", "Có", unicodedata.normalize("NFD", "có"), "1", "TRUE"):
-        assert person.read_yes(yes)
-    for no in ("no", "không", "0", "False"):
-        assert not person.read_yes(no)
-    for neither in ("", "maybe"):
+    for yes in (
+        "yes", "Y", "Có", unicodedata.normalize("NFD", "có"), "co", "c", "1", "TRUE", "vâng",
+        "VANG", "dạ", "da", "Ừ", "u", "đồng ý", unicodedata.normalize("NFD", "Đồng  Ý "), "dong y",
+    ):  # fmt: skip
+        assert person.read_yes(yes), yes
+    for no in ("no", "N", "không", "KHONG", "ko", "K", "không đồng ý", "0", "False"):
+        assert not person.read_yes(no), no
+    for neither in ("", "maybe", "để xem", "có không"):
         with pytest.raises(UserError):
             person.read_yes(neither)
 
@@ -347,7 +350,19 @@ def test_staff_at_the_door_are_asked_and_read_the_consent_aloud(data: Path) -> N
         env=os.environ | {"PYTHONPATH": str(ROOT / "host"), "COLUMNS": "140"},
     )
     os.close(theirs)
-    typed = ["Trần Văn Bình", "có", "ừ", "có", "không", NAME, "48", "1948", SHOWN, "có", "26740"]
+    typed = [
+        "Trần Văn Bình",
+        "vâng",
+        "để xem",
+        "đồng ý",
+        "ko",
+        NAME,
+        "48",
+        "1948",
+        SHOWN,
+        "có",
+        "26740",
+    ]
     os.write(ours, "".join(line + "\n" for line in typed).encode())
     out, err = run.communicate(timeout=60)
     os.close(ours)
@@ -356,6 +371,8 @@ def test_staff_at_the_door_are_asked_and_read_the_consent_aloud(data: Path) -> N
     shown = re.sub(r"[\s│]+", " ", err)
     for text in consent.TEXTS["vi"].values():
         assert text in shown
+    for title in ("truy vết", "gọi điện", "thống kê"):
+        assert f"─ {title} · {consent.VERSION} ─" in shown
     [(_, facts)] = opened(data)
     assert (facts["name"], facts["birth_year"], facts["phone_of"]) == (NAME, 1948, "relative")
     assert [a["given"] for a in facts["consents"]] == [True, True, False]

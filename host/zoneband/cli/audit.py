@@ -16,6 +16,7 @@ from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
+from zoneband.reasons import said
 from zoneband.server import audit_log
 from zoneband.server.audit import OPERATOR, fault_text
 from zoneband.server.audit_log import Report
@@ -115,7 +116,7 @@ def export(
             os.fsync(out.fileno())
     except OSError as error:
         raise UserError(
-            _("{path} cannot be written ({error}).").format(path=into, error=error.strerror)
+            _("{path} cannot be written ({error}).").format(path=into, error=said(error))
         ) from error
     _tell(audit_log.verify(audit_log.lines_of(into)), None, as_json)
 

@@ -6,6 +6,7 @@ import sys
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import in_words, said
 
 # What somebody can mend by another place, user or disk; anything else is a fault of the program.
 _OURS = {
@@ -21,9 +22,9 @@ def told(error: Exception) -> UserError | None:
         if error.errno not in _OURS:
             return None
         if error.filename is None:
-            return UserError(_("Not done: {reason}.").format(reason=error.strerror))
+            return UserError(_("Not done: {reason}.").format(reason=said(error)))
         return UserError(
-            _("{path} cannot be used: {reason}.").format(path=error.filename, reason=error.strerror)
+            _("{path} cannot be used: {reason}.").format(path=error.filename, reason=said(error))
         )
     exc = sys.modules.get("sqlalchemy.exc")  # a station may have no part of the server
     if exc is None or not isinstance(error, exc.DBAPIError):
@@ -33,5 +34,5 @@ def told(error: Exception) -> UserError | None:
     if any(word in reason for word in _LOCKED):
         return UserError(_("The ledger is busy. Try again in a minute."))
     if isinstance(error, exc.OperationalError) or type(error) is exc.DatabaseError:
-        return UserError(_("The ledger cannot be used: {reason}").format(reason=reason))
+        return UserError(_("The ledger cannot be used: {reason}").format(reason=in_words(reason)))
     return None

@@ -11,6 +11,7 @@ import typer
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 from zoneband.wire import bluezone
 
 
@@ -50,7 +51,7 @@ def _verify(path: Path) -> None:
         wrong, count = check(vectors)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            _("{path} cannot be read as vectors ({error}).").format(path=path, error=error),
+            _("{path} cannot be read as vectors ({error}).").format(path=path, error=said(error)),
             ExitCode.USAGE,
         ) from error
     if wrong:

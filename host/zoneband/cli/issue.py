@@ -17,6 +17,7 @@ from zoneband.handout.ask import Given
 from zoneband.handout.handout import Handout
 from zoneband.handout.now import dock_now
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 
 def command(
@@ -126,7 +127,7 @@ def _delete(path: Path) -> bool:
     except OSError as error:
         print(
             _("{path} cannot be deleted ({error}): delete it yourself.").format(
-                path=path, error=error.strerror
+                path=path, error=said(error)
             ),
             file=sys.stderr,
         )

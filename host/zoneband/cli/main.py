@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zoneband import __version__
-from zoneband.cli import faults
+from zoneband.cli import faults, frames
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
 
@@ -134,8 +134,11 @@ def main() -> None:
             set_language(sys.argv[at + 1])
         elif word.startswith("--lang=") and word[7:] in LANGUAGES:
             set_language(word[7:])
+    frames.follow()
     try:
-        make_app(sys.argv[1:])(prog_name="zoneband")
+        sys.exit(make_app(sys.argv[1:])(prog_name="zoneband", standalone_mode=False))
+    except (typer.TyperException, typer.Abort) as error:
+        sys.exit(frames.tell(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -15,6 +15,7 @@ from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.reasons import of_request
 from zoneband.station import Station
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -75,7 +76,7 @@ def init(
     except httpx2.HTTPError as error:
         raise UserError(
             _("{url} does not answer ({error}). Is the server running?").format(
-                url=url, error=type(error).__name__
+                url=url, error=of_request(error)
             )
         ) from error
     if answer.status_code == 403:

@@ -21,6 +21,7 @@ from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time, local
+from zoneband.reasons import said
 from zoneband.tracer import Tracer
 from zoneband.tracing import case_words, words
 
@@ -243,7 +244,7 @@ def _save(path: Path, found: Answer) -> None:
             file.write(out.getvalue().encode("utf-8-sig"))
     except OSError as error:
         raise UserError(
-            _("{path} cannot be written ({error}).").format(path=path, error=error.strerror)
+            _("{path} cannot be written ({error}).").format(path=path, error=said(error))
         ) from error
     print(_("{path} is written. It holds personal data.").format(path=path), file=sys.stderr)
 

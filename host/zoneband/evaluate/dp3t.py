@@ -32,6 +32,7 @@ from zoneband.evaluate.scene import (
     pair,
 )
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 _NEEDED = ("receiver_id", "transmitter_id", "timestamp", "rssi")
 _DISTANCE = "ground_truth_distance"
@@ -68,7 +69,7 @@ def read(path: Path) -> Scene:
             if measured(level):
                 sightings.append(Sighting(at_s, observer, emitter, level))
     except sqlite3.Error as error:
-        raise CannotRead(_("a damaged SQLite file ({error})").format(error=error)) from error
+        raise CannotRead(_("a damaged SQLite file ({error})").format(error=said(error))) from error
     if not sightings:
         raise CannotRead(_("no sighting in its table results"))
     check_times([each.at_s for each in sightings])

@@ -8,6 +8,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.evaluate import blueprox, dp3t
 from zoneband.evaluate.scene import CannotRead, OtherForm, Scene
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 # Suffixes under which a folder is searched; a file that is named itself may have any.
 _SUFFIXES = {".sqlite", ".sqlite3", ".db", ".txt", ".log", ".csv"}
@@ -49,7 +50,7 @@ def read(
             else:
                 found.unread.append((path, str(error)))
         except OSError as error:
-            found.unread.append((path, error.strerror or str(error)))
+            found.unread.append((path, said(error)))
     found.scenes += blueprox.scenes(logs)
     return found
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from zoneband.errors import ExitCode, UserError
 from zoneband.flash.chips import CHIPS, Chip
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 BOARDS = Path(__file__).parents[1] / "boards"
 
@@ -199,7 +200,7 @@ def load(path: Path) -> Board:
         board = Board(**tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(
-            _("{path} cannot be read: {error}").format(path=path, error=error), ExitCode.USAGE
+            _("{path} cannot be read: {error}").format(path=path, error=said(error)), ExitCode.USAGE
         ) from error
     except ValidationError as error:
         wrong = "; ".join(

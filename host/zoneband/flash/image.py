@@ -19,6 +19,7 @@ from zoneband.flash import partitions
 from zoneband.flash.board import Board
 from zoneband.flash.partitions import APP_AT, TABLE_AT
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 _MAGIC = 0xE9
 _DESCRIPTION = 32  # of the program: behind its header and its first segment's
@@ -40,7 +41,7 @@ def sha256(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(
-            _("{path} cannot be read: {error}").format(path=path, error=error.strerror),
+            _("{path} cannot be read: {error}").format(path=path, error=said(error)),
             ExitCode.USAGE,
         ) from error
 

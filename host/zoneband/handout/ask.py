@@ -92,7 +92,8 @@ def _agreed(given: Given, spoken: str) -> list[str]:
     agreed: list[str] = []
     for purpose in consent.PURPOSES:
         text = consent.TEXTS[spoken][purpose]
-        console.print(Panel(Text(text, "bold"), title=f"{purpose} · {consent.VERSION}"))
+        title = f"{consent.TITLES[spoken][purpose]} · {consent.VERSION}"
+        console.print(Panel(Text(text, "bold"), title=title))
         if _yes(_("The answer?")):
             agreed.append(purpose)
         elif purpose == consent.TRACE:

@@ -19,6 +19,11 @@ CALL = "call"
 STATISTICS = "statistics"
 PURPOSES = (TRACE, CALL, STATISTICS)
 
+# Above a text while it is read: what it asks for.
+TITLES = {
+    "vi": {TRACE: "truy vết", CALL: "gọi điện", STATISTICS: "thống kê"},
+    "en": {TRACE: "trace", CALL: "call", STATISTICS: "statistics"},
+}
 TEXTS = {
     "vi": {
         TRACE: "Vòng tay này ghi lại số của các vòng khác ở gần, không ghi tên ai. "

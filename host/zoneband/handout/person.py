@@ -21,8 +21,9 @@ _LONGEST_NAME = 80
 _YEAR_AT_LEAST = 2026
 # Mobile numbers, and those of houses. Spreadsheets take the 0 in front away.
 _PHONE = re.compile(r"(?:\+84|84|0)?([35789][0-9]{8}|2[0-9]{9})")
-_YES = {"yes", "y", "có", "co", "1", "true"}
-_NO = {"no", "n", "không", "khong", "0", "false"}
+# Without marks: whoever types in a hurry leaves them away.
+_YES = {"yes", "y", "1", "true", "co", "c", "dong y", "co dong y", "vang", "da", "u"}
+_NO = {"no", "n", "0", "false", "khong", "ko", "k", "khong dong y"}
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,17 @@ def read_language(text: str) -> str:
 
 def read_yes(text: str) -> bool:
     """Yes or no. Silence is neither."""
-    word = unicodedata.normalize("NFC", text).strip().casefold()
+    word = _without_marks(" ".join(text.split()).casefold())
     if word in _YES:
         return True
     if word in _NO:
         return False
     raise _wrong(_("Answer yes or no."))
+
+
+def _without_marks(text: str) -> str:
+    parts = unicodedata.normalize("NFD", text).replace("đ", "d")
+    return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 def _wrong(message: str) -> UserError:

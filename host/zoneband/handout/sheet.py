@@ -12,6 +12,7 @@ from zoneband.handout.consent import CALL, PURPOSES
 from zoneband.handout.handout import Handout
 from zoneband.handout.person import Person
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 COLUMNS = (
     "band", "name", "birth_year", "phone", "relative", "commune", "read_by", "language", *PURPOSES
@@ -52,7 +53,7 @@ def load(path: Path) -> list[Row]:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(
-            _("{path} cannot be read: {error}").format(path=path, error=error.strerror),
+            _("{path} cannot be read: {error}").format(path=path, error=said(error)),
             ExitCode.USAGE,
         ) from error
     except UnicodeError as error:

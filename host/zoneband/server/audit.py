@@ -19,6 +19,7 @@ from typing import Any
 
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 from zoneband.server.audit_log import NAME, AuditLog, Fault
 from zoneband.server.limits import Buckets
 
@@ -35,7 +36,7 @@ class Unwritable(UserError):
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
             _("The audit log {path} cannot be written ({error}): nothing is done without it.")
-            .format(path=path, error=error.strerror)
+            .format(path=path, error=said(error))
         )  # fmt: skip
 
 

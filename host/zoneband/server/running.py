@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from zoneband import durable
 from zoneband.errors import UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 from zoneband.server.alone import held
 from zoneband.server.tls import Tls
 
@@ -65,7 +66,7 @@ def listen(host: str, port: int) -> socket.socket:
             _(
                 "Cannot listen on {host}, port {port} ({error}). Does another program run there? "
                 "Choose another one by --port."
-            ).format(host=host, port=port, error=error.strerror)
+            ).format(host=host, port=port, error=said(error))
         ) from error
 
 

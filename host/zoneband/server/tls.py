@@ -24,6 +24,7 @@ from zoneband import secret_files
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
+from zoneband.reasons import said
 
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 _say = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Tls:
             self.context.load_cert_chain(found.chain, found.key)
         except (UserError, OSError) as error:
             # A renewal may be half done: it is looked at again, and told once.
-            why = error.message if isinstance(error, UserError) else type(error).__name__
+            why = error.message if isinstance(error, UserError) else said(error)
             if why != self._told:
                 _say.error(_("The certificate in use is kept: %s"), why)
             self._told = why
@@ -142,7 +143,7 @@ def _context(certificate: Certificate) -> ssl.SSLContext:
     except OSError as error:
         raise UserError(
             _("{path} cannot be served: {reason}").format(
-                path=certificate.chain, reason=getattr(error, "reason", None) or error.strerror
+                path=certificate.chain, reason=said(error)
             ),
             ExitCode.USAGE,
         ) from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
@@ -64,7 +65,7 @@ def load(directory: Path) -> WorkingDays:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(
-            _("{path} cannot be read: {error}").format(path=path, error=error), ExitCode.USAGE
+            _("{path} cannot be read: {error}").format(path=path, error=said(error)), ExitCode.USAGE
         ) from error
     if unknown := sorted(values.keys() - _KEYS):
         raise _bad(path, unknown[0])

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.reasons import said
 
 BUILT_IN = Path(__file__).parent / "rules"
 DEFAULT = "vietnam"
@@ -125,7 +126,7 @@ def _read(path: Path) -> RuleSet:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(
-            _("{path} cannot be read: {error}").format(path=path, error=error), ExitCode.USAGE
+            _("{path} cannot be read: {error}").format(path=path, error=said(error)), ExitCode.USAGE
         ) from error
     if "name" not in values:
         raise _bad(path, "name", _("is missing"))
