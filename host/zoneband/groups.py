@@ -162,6 +162,12 @@ class GroupKeys:
             return True
         return not 0 <= age_s < FETCH_S
 
+    def differing(self, before: Iterable[GroupKey]) -> list[str]:
+        """Names of groups of which other keys were known than there are now: another server's."""
+        return sorted(
+            {k.name for k in before if self.key(k.number, k.generation) not in (None, k.key)}
+        )
+
     def fetch(self, http: httpx2.Client, station: Station) -> bool:
         """Ask the server and save; False when it cannot say. Raises httpx2.HTTPError."""
         place = f"/v1/stations/{quote(station.name, safe='')}/groups"

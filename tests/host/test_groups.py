@@ -273,6 +273,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
         known.key(1, 1)
 
 
+def test_keys_of_another_server_are_told_of(tmp_path: Path) -> None:
+    known = GroupKeys(tmp_path)
+    before = [GroupKey(1, "chợ", 1, bytes(32)), GroupKey(2, "cảng", 1, bytes(32))]
+    known.save(before)
+    assert known.differing(before) == []
+    known.save([GroupKey(1, "default", 1, bytes([1]) * 32), GroupKey(1, "default", 2, bytes(32))])
+    assert known.differing(before) == ["chợ"]
+
+
 def test_a_files_keys_stay_until_the_server_gives_that_group(tmp_path: Path) -> None:
     known = GroupKeys(tmp_path)
     known.add([entry(2, 1, b"m", "market")])

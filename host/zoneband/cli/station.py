@@ -1,5 +1,6 @@
 """`zoneband station`: set this station up; on the server's computer, who may come."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from zoneband import station as stations
 from zoneband.cli import station_list
 from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
-from zoneband.groups import GroupKeys
+from zoneband.groups import GroupKey, GroupKeys
 from zoneband.i18n import _
 from zoneband.reasons import of_request
 from zoneband.station import Station
@@ -108,6 +109,9 @@ def keep_groups(
 def _fetch(where: Path, station: Station) -> None:
     # Without group keys no band can be docked or made here.
     known = GroupKeys(where)
+    before: list[GroupKey] = []
+    with contextlib.suppress(UserError):  # a damaged file is mended by the server's answer
+        before = known.load()
     try:
         with upload.station_client(station) as http:
             good = known.fetch(http, station)
@@ -115,6 +119,14 @@ def _fetch(where: Path, station: Station) -> None:
         good = False
     if good:
         _say_groups(known)
+        if names := known.differing(before):
+            print(
+                _(
+                    "This computer had other keys for {names}, of another server. Bands that were "
+                    "made with those cannot be docked any more: flash them with ./flash.sh --erase"
+                ).format(names=", ".join(names)),
+                file=sys.stderr,
+            )
     else:
         print(
             _("The server gave no group keys: bands cannot be docked or flashed here yet."),

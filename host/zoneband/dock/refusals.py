@@ -30,7 +30,8 @@ def refusal(reason: int) -> str:
         ),
         messages.BAD_SPEED: _("The band does not know this speed: leave out --baud."),
         messages.BAD_PROOF: _(
-            "The band has another key than this station. Ask the authority for an order."
+            "The band has another key of its group than this station: it was made for another "
+            "server. Dock it where it was made, or flash it with ./flash.sh --erase"
         ),
         messages.BAD_ORDER: _("The band refused an order of the server: tell the authority."),
         messages.OLD_ORDER: _("The band refused an order of the server: tell the authority."),
