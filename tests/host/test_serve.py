@@ -1,13 +1,16 @@
-"""`zoneband serve` as it starts."""
+"""`zoneband serve` as it starts, and what it says of itself."""
 
+import re
 import socket
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from typed import Typed
 from zoneband.errors import UserError
 from zoneband.server import running
+from zoneband.server.app import make_app
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -24,3 +27,19 @@ def test_nothing_is_promised_on_a_port_that_is_taken(typed: Typed, tmp_path: Pat
         code, out, err = typed("serve", "--data", str(tmp_path), "--port", port)
     assert (code, out) == (5, "")
     assert err.count("\n") == 1 and port in err and "--port" in err
+
+
+def test_the_page_of_calls_names_each_and_needs_no_other_computer(tmp_path: Path) -> None:
+    http = TestClient(make_app(tmp_path), client=("127.0.0.1", 1))
+    page = http.get("/docs")
+    assert page.status_code == 200
+    described = http.get("/openapi.json").json()["paths"]
+    for path, methods in described.items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in page.text
+    assert "when an enrolment contradicts" in " ".join(page.text.split())
+    assert "<td><code>onset</code></td><td>body</td>" in page.text
+    refs = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert refs and all(ref.startswith("/") for ref in refs)
+    for ref in refs:
+        assert http.get(ref).status_code == 200

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from zoneband import __version__, authority, batch, disk, seal
 from zoneband.seal import PublicKey
 from zoneband.server import (
+    api_page,
     case_routes,
     database,
     gate,
@@ -88,6 +89,7 @@ def make_app(
     app = FastAPI(
         title="Zoneband tracing server",
         version=__version__,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
@@ -283,6 +285,7 @@ def make_app(
     session_routes.add_routes(app, server)
     upkeep_routes.add_routes(app, server)
     rights_routes.add_routes(app, server)
+    api_page.add(app)
     add_pages(app, server, utc, behind)
     gate.check(app)
     return app

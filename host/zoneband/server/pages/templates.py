@@ -54,6 +54,11 @@ def query(**values: object) -> str:
 _ENVIRONMENT = _environment()
 
 
+def render(template: str, **values: object) -> str:
+    """A template as text."""
+    return _ENVIRONMENT.get_template(template).render(**values)
+
+
 def page(
     request: Request,
     template: str,
@@ -78,7 +83,8 @@ def page(
         }
         for code in LANGUAGES
     ]
-    html = _ENVIRONMENT.get_template(template).render(
+    html = render(
+        template,
         visitor=visitor,
         csrf=visitor.session.csrf if visitor else "",
         language=language(),
