@@ -1,7 +1,6 @@
 """`zoneband station`: set this station up; on the server's computer, who may come."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from zoneband.cli.options import Data, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKeys
 from zoneband.i18n import _
+from zoneband.say import say
 from zoneband.station import Station
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -76,7 +76,7 @@ def init(
     station = Station(url, registration.name_in(answer), key, ca_file)
     stations.save(where, station)
     stations.drop_new_key(where)
-    print(_("This station is “{name}” at {url}.").format(name=station.name, url=url))
+    say(_("This station is “{name}” at {url}.").format(name=station.name, url=url))
     _trust(where, keys)
     _fetch(where, station)
 
@@ -108,15 +108,15 @@ def _fetch(where: Path, station: Station) -> None:
     if good:
         _say_groups(known)
     else:
-        print(
+        say(
             _("The server gave no group keys: bands cannot be docked or flashed here yet."),
-            file=sys.stderr,
+            error=True,
         )
 
 
 def _say_groups(known: GroupKeys) -> None:
     names = dict.fromkeys(key.name for key in known.load())
-    print(_("Bands of these groups are docked here: {names}").format(names=", ".join(names)))
+    say(_("Bands of these groups are docked here: {names}").format(names=", ".join(names)))
 
 
 def _trust(where: Path, answer: httpx2.Response) -> None:
@@ -128,7 +128,7 @@ def _trust(where: Path, answer: httpx2.Response) -> None:
     for key in found:
         authority.trust(where, key)
     if not found:
-        print(
+        say(
             _("The server has no authority key yet: bands cannot be flashed or handed out here."),
-            file=sys.stderr,
+            error=True,
         )
