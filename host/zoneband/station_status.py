@@ -90,7 +90,7 @@ def findings(now: StationStatus, utc: Callable[[], float] = time.time) -> list[F
         )
     if now.waiting and now.oldest_s is not None:
         late = utc() - now.oldest_s > _LATE_S
-        text = _("{n} wait to be sent, the oldest since {when}.").format(
+        text = _("Waiting to be sent: {n}, the oldest since {when}.").format(
             n=now.waiting, when=day_and_time(now.oldest_s)
         )
         fix = _("Run: {command}").format(command="zoneband upload")

@@ -117,7 +117,7 @@ def test_a_locked_server_says_what_waits_and_how_to_unlock_it(tmp_path: Path) ->
         code, told = asked(tmp_path)
     assert code == 1 and told["server"]["condition"]["waiting_records"] == 1
     [locked] = [f for f in told["server"]["findings"] if f["name"] == "locked"]
-    assert locked["level"] == "warning" and "1" in locked["text"]
+    assert locked["level"] == "warning" and "passphrase: 1." in locked["text"]
 
 
 def test_a_ledger_that_is_away_is_one_finding(
@@ -183,7 +183,8 @@ def test_what_a_station_has_not_sent_for_a_day_is_told(tmp_path: Path) -> None:
     assert found is not None and found.waiting == 1 and not found.reachable
     for hours, level in ((23, "ok"), (25, "warning")):
         told = station_status.findings(found, lambda ahead=hours: time.time() + ahead * 3600)
-        assert [f.level for f in told if f.name == "spool"] == [level]
+        [waits] = [finding for finding in told if finding.name == "spool"]
+        assert waits.level == level and waits.text.startswith("Waiting to be sent: 1, ")
         assert [f.level for f in told if f.name == "server"] == ["warning"]
     spool.refused(name, "422")
     found = station_status.look(tmp_path)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
 from zoneband.reasons import said
+from zoneband.say import say
 from zoneband.server import audit_log
 from zoneband.server.audit import OPERATOR, fault_text
 from zoneband.server.audit_log import Report
@@ -92,7 +92,7 @@ def every(
         _table(found).show()
     if strange:
         text = _("{n} lines are not as they were written: zoneband audit verify")
-        print(text.format(n=strange), file=sys.stderr)
+        say(text.format(n=strange), error=True)
         raise typer.Exit(ExitCode.WRONG)
     if not found:
         raise typer.Exit(ExitCode.NOTHING)
@@ -161,12 +161,12 @@ def _tell(report: Report, kept: str | None, as_json: bool) -> None:
         told = {"good": text is None, "fault": fault, "line": report.head.seq + 1, "said": text}
         print(json.dumps(values | (told if text else {"good": True}), ensure_ascii=False))
     elif text is None:
-        print(_("{n} lines, each as it was written.").format(n=report.lines))
+        say(_("{n} lines, each as it was written.").format(n=report.lines))
         if report.mended:
-            print(_("{n} lines were torn off by a stop and mended.").format(n=report.mended))
-        print(_("Head: {head}").format(head=report.head.sha256))
+            say(_("{n} lines were torn off by a stop and mended.").format(n=report.mended))
+        say(_("Head: {head}").format(head=report.head.sha256))
         if kept is None:
-            print(
+            say(
                 _(
                     "Keep the head elsewhere, and give it with --head: only so does it show when "
                     "lines are missing at the end."
@@ -174,7 +174,7 @@ def _tell(report: Report, kept: str | None, as_json: bool) -> None:
             )
     if text is not None:
         if not as_json:
-            print(text, file=sys.stderr)
+            say(text, error=True)
         raise typer.Exit(ExitCode.WRONG)
 
 

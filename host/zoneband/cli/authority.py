@@ -12,6 +12,7 @@ from zoneband.cli import passphrases
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
+from zoneband.say import say
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -63,21 +64,21 @@ def init(data: Data = None, passphrase_file: PassphraseFile = None, as_json: Jso
         print(json.dumps(authority.as_json(key) | {"folder": str(folder)}))
         return
     if lacking is None:
-        print(_("Key {number} is made in {folder}.").format(number=key.number, folder=folder))
+        say(_("Key {number} is made in {folder}.").format(number=key.number, folder=folder))
     else:
-        print(
+        say(
             _("Key {number} had no signing key: it has one now, and no other key was made.").format(
                 number=key.number
             )
         )
-    print(
+    say(
         _(
             "Keep a copy of key-{number}.private.json and key-{number}.sign.private.json and their "
             "passphrase in another place: without them nothing that is sealed from now on can ever "
             "be read, and no update be signed."
         ).format(number=key.number)
     )
-    print(
+    say(
         _("Stations get key-{number}.public.json with zoneband station init, or by hand: {command}")
         .format(number=key.number, command="zoneband authority trust FILE")
     )  # fmt: skip
@@ -91,7 +92,7 @@ def trust(
     key = authority.read_public(file)
     new = authority.trust(data_dir(data), key)
     text = _("Key {number} is kept.") if new else _("Key {number} was known.")
-    print(text.format(number=key.number))
+    say(text.format(number=key.number))
 
 
 @app.command("show", help=_("Public keys that are known here."))
@@ -114,4 +115,4 @@ def check(data: Data = None, passphrase_file: PassphraseFile = None) -> None:
     if passphrase is None:
         passphrase = passphrases.ask(_("The authority's passphrase"))
     opened = authority.unlock(data_dir(data), passphrase)
-    print(_("It opens: {numbers}").format(numbers=", ".join(map(str, sorted(opened)))))
+    say(_("It opens: {numbers}").format(numbers=", ".join(map(str, sorted(opened)))))

@@ -19,6 +19,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.inventory import BandRow, Inventory, State
 from zoneband.localtime import day_and_time
+from zoneband.say import say
 
 app = typer.Typer(add_completion=False)
 
@@ -54,7 +55,7 @@ def command(
         _table(rows).show()
     if not rows:
         if not as_json and not as_csv:
-            print(_("No band is known here."), file=sys.stderr)
+            say(_("No band is known here."), error=True)
         raise typer.Exit(ExitCode.NOTHING)
 
 
@@ -96,7 +97,7 @@ def swapped(
         told = _("Traces from {begin} to {end} take {a} for {b}, and {b} for {a}.")
     a, b = swap["bands"]
     begin, end = day_and_time(swap["from_s"]), day_and_time(swap["to_s"])
-    print(told.format(a=a, b=b, begin=begin, end=end))
+    say(told.format(a=a, b=b, begin=begin, end=end))
 
 
 def _print_csv(rows: list[BandRow]) -> None:

@@ -17,6 +17,7 @@ from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time
+from zoneband.say import say
 from zoneband.tracer import Tracer
 from zoneband.tracing import case_words
 
@@ -42,7 +43,7 @@ def code(
         return
     print(made["code"])
     until = day_and_time(made["expires_s"])
-    print(_("It declares one case, once, until {time}.").format(time=until), file=sys.stderr)
+    say(_("It declares one case, once, until {time}.").format(time=until), error=True)
 
 
 @app.command("declare", help=_("Declare a band's wearer a case."), hidden=True)
@@ -88,13 +89,12 @@ def add(
     if as_json:
         print(json.dumps(case))
         return
-    console = Console(highlight=False, soft_wrap=True)
     if case["new"]:
         told = _("Case {number}: {wearer}. Its band draws a new ID key at its next dock.")
     else:
         told = _("This is case {number} already: {wearer}.")
-    console.print(told.format(number=case["number"], wearer=_wearer(case)), markup=False)
-    _print_notes(console, case)
+    say(told.format(number=case["number"], wearer=_wearer(case)))
+    _print_notes(case)
 
 
 @app.command("list", help=_("The cases that are open, or all that ever were."))
@@ -115,7 +115,7 @@ def every(
     elif found:
         _table(found).show()
     else:
-        print(_("No case is open.") if not all_ else _("No case was declared yet."))
+        say(_("No case is open.") if not all_ else _("No case was declared yet."))
     if not found:
         raise typer.Exit(ExitCode.NOTHING)
 
@@ -133,14 +133,13 @@ def show(
     if as_json:
         print(json.dumps(case))
         return
-    console = Console(highlight=False)
     view = Table.grid(padding=(0, 2))
     view.add_row(Text(_("case")), Text(str(number), "bold"))
     for name, value in _facts(case):
         if value:
             view.add_row(Text(name), Text(value))
-    console.print(view)
-    _print_notes(console, case)
+    Console(highlight=False).print(view)
+    _print_notes(case)
 
 
 @app.command("confirm", help=_("Confirm a case that somebody else declared."))
@@ -153,7 +152,7 @@ def confirm(
 ) -> None:
     """Confirm a case, where the server asks for two persons."""
     case = Tracer(data_dir(data), server, token).ask("POST", f"/v1/cases/{number}/confirm")
-    print(json.dumps(case) if as_json else _("Case {number} is confirmed.").format(number=number))
+    _tell(case, _("Case {number} is confirmed."), as_json)
 
 
 @app.command("close", help=_("End a case that is over. It can still be traced."))
@@ -167,7 +166,7 @@ def close(
 ) -> None:
     """Close a case."""
     case = _end("close", number, reason, data, server, token)
-    print(json.dumps(case) if as_json else _("Case {number} is closed.").format(number=number))
+    _tell(case, _("Case {number} is closed."), as_json)
 
 
 @app.command("withdraw", help=_("Take back a case that never was one: it is traced no more."))
@@ -182,7 +181,7 @@ def withdraw(
     """Withdraw a case, such as of the wrong band."""
     case = _end("withdraw", number, reason, data, server, token)
     told = _("Case {number} is withdrawn. Tell whoever was called because of it.")
-    print(json.dumps(case) if as_json else told.format(number=number))
+    _tell(case, told, as_json)
 
 
 def _end(
@@ -193,7 +192,16 @@ def _end(
     )
 
 
-def _print_notes(console: Console, case: dict[str, Any]) -> None:
+def _tell(case: dict[str, Any], told: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(case))
+    else:
+        say(told.format(number=case["number"]))
+
+
+def _print_notes(case: dict[str, Any]) -> None:
+    # A terminal's lines end between words; elsewhere each note is a line.
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     for entry in case["notes"]:
         text = case_words.note(entry)
         if text:

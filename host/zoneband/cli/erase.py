@@ -14,6 +14,7 @@ from zoneband.cli.options import Data, Json, Server
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
+from zoneband.say import say
 
 if TYPE_CHECKING:
     from zoneband.server.tracing_server import TracingServer
@@ -72,10 +73,10 @@ def command(
         print(json.dumps(done[0] if band is not None else done))
     else:
         for each in done:
-            print(_told(each))
+            say(_told(each))
     if not done:
         if not as_json:
-            print(_("Nothing was erased."))
+            say(_("Nothing was erased."))
         raise typer.Exit(ExitCode.NOTHING)
     if any(each["erased"]["damaged"] for each in done):
         raise typer.Exit(ExitCode.PARTLY)

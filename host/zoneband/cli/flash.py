@@ -28,6 +28,7 @@ from zoneband.flash.tool import Esptool, check_extra
 from zoneband.flash.tray import Slot, Tray
 from zoneband.i18n import _
 from zoneband.inventory import Inventory
+from zoneband.say import say
 from zoneband.spool import Spool
 
 _LOOK_S = 0.25
@@ -243,7 +244,7 @@ def _watch(run: Run, tray: Tray, as_json: bool, going_on: Callable[[], bool]) ->
         unfinished = tray.busy
         tray.stop()
         if unfinished and not as_json:
-            print(_("Stopped. Boards in work are unfinished: flash them once more."))
+            say(_("Stopped. Boards in work are unfinished: flash them once more."))
 
 
 def _finish(
@@ -261,7 +262,7 @@ def _finish(
     elif not quiet:
         _tell(results)
         if sheet is not None:
-            print(_("Labels to print: {path}").format(path=sheet))
+            say(_("Labels to print: {path}").format(path=sheet))
     good = sum(result.outcome == Outcome.DONE.value for result in results)
     if good < len(results):
         raise typer.Exit(ExitCode.PARTLY if good else ExitCode.REFUSED)

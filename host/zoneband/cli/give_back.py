@@ -1,7 +1,6 @@
 """`zoneband return`: take a band back."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from zoneband import serials
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.handout.handout import Handout
 from zoneband.i18n import _
+from zoneband.say import say
 
 
 def command(
@@ -20,11 +20,11 @@ def command(
     """Take a band back."""
     act = Handout(data_dir(data)).take_back(serials.read(band))
     if act.warning:
-        print(act.warning, file=sys.stderr)
+        say(act.warning, error=True)
     if as_json:
         print(json.dumps(act.as_json()))
         return
-    print(
+    say(
         _("{serial} is taken back. It takes effect when it is next plugged in here.").format(
             serial=act.serial
         )

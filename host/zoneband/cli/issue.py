@@ -1,7 +1,6 @@
 """`zoneband issue`: hand a band out to a person, or a list of bands to a list of people."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from zoneband.handout.handout import Handout
 from zoneband.handout.now import dock_now
 from zoneband.i18n import _
 from zoneband.reasons import said
+from zoneband.say import say
 
 
 def command(
@@ -92,22 +92,22 @@ def command(
     )
     act = handout.issue(serial, person)
     if act.warning:
-        print(act.warning, file=sys.stderr)
+        say(act.warning, error=True)
     if phone is not None and person.phone is None:
-        print(_("The phone number was not kept: no consent to calls."), file=sys.stderr)
+        say(_("The phone number was not kept: no consent to calls."), error=True)
     if now or port:
         _dock(where, serial, port or [])
     waits = handout.waits(serial)
     if as_json:
         print(json.dumps(act.as_json() | {"waits": waits}))
     elif waits:
-        print(
+        say(
             _("{serial} is handed out. It takes effect when it is next plugged in here.").format(
                 serial=serial
             )
         )
     else:
-        print(_("{serial} is handed out, and the band knows it.").format(serial=serial))
+        say(_("{serial} is handed out, and the band knows it.").format(serial=serial))
     if waits and (now or port):
         raise typer.Exit(ExitCode.PARTLY)
 
@@ -118,18 +118,18 @@ def _dock(where: Path, serial: str, given: list[str]) -> None:
         text = _("{serial} did not answer at any port.").format(serial=serial)
     else:
         text = f"{result.message} · {result.note}"
-    print(text, file=sys.stderr)
+    say(text, error=True)
 
 
 def _delete(path: Path) -> bool:
     try:
         path.unlink()
     except OSError as error:
-        print(
+        say(
             _("{path} cannot be deleted ({error}): delete it yourself.").format(
                 path=path, error=said(error)
             ),
-            file=sys.stderr,
+            error=True,
         )
         return False
     return True
@@ -149,26 +149,26 @@ def _table(handout: Handout, path: Path, delete_after: bool, as_json: bool) -> N
                 "it back first."
             ).format(serial=one.serial)
         if text:
-            print(_("line {line}: {text}").format(line=one.line, text=text), file=sys.stderr)
+            say(_("line {line}: {text}").format(line=one.line, text=text), error=True)
     again = sum(one.again for one in told)
     # To whom a band was handed out before this station cannot read: somebody must compare.
     deleted = delete_after and not bad and not again and _delete(path)
     if as_json:
         print(json.dumps({"rows": [one.as_json() for one in told], "deleted": deleted}))
     else:
-        print(
+        say(
             _("{done} handed out, {again} were before, {bad} not done.").format(
                 done=len(told) - len(bad) - again, again=again, bad=len(bad)
             )
         )
         if deleted:
-            print(_("{path} is deleted.").format(path=path))
+            say(_("{path} is deleted.").format(path=path))
     if bad and delete_after:
-        print(_("{path} is kept until every row is done.").format(path=path), file=sys.stderr)
+        say(_("{path} is kept until every row is done.").format(path=path), error=True)
     elif again and delete_after:
-        print(
+        say(
             _("{path} is kept: compare it with these rows, then delete it.").format(path=path),
-            file=sys.stderr,
+            error=True,
         )
     if bad:
         raise typer.Exit(ExitCode.PARTLY)

@@ -1,7 +1,6 @@
 """`zoneband lost`: a band is lost, or was found again."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from zoneband.cli.options import Data, Json, data_dir
 from zoneband.handout.handout import Act, Handout
 from zoneband.i18n import _
 from zoneband.inventory import State
+from zoneband.say import say
 
 
 def command(
@@ -24,8 +24,11 @@ def command(
     serial = serials.read(band)
     act = handout.find(serial) if found else handout.lose(serial)
     if act.warning:
-        print(act.warning, file=sys.stderr)
-    print(json.dumps(act.as_json()) if as_json else _words(act, found))
+        say(act.warning, error=True)
+    if as_json:
+        print(json.dumps(act.as_json()))
+    else:
+        say(_words(act, found))
 
 
 def _words(act: Act, found: bool) -> str:

@@ -12,6 +12,7 @@ from zoneband import __version__
 from zoneband.cli import faults, frames
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
+from zoneband.say import say
 
 # A module cannot be named by a word of the language; zoneband.tracer is what asks the server.
 _MODULES = {"return": "give_back", "tracer": "tracer_account"}
@@ -145,5 +146,5 @@ def main() -> None:
         told = error if isinstance(error, UserError) else faults.told(error)
         if told is None:
             raise
-        print(told.message, file=sys.stderr)
+        say(told.message, error=True)
         sys.exit(int(told.code))

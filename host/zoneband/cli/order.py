@@ -12,6 +12,7 @@ from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time
+from zoneband.say import say
 from zoneband.tracer import Tracer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -29,7 +30,7 @@ def _order(kind: str, band: str, server: str | None, token: str | None, data: Da
     answer = Tracer(data_dir(data), server, token).ask(
         "POST", f"/v1/bands/{serial}/orders", json={"kind": kind}
     )
-    print(
+    say(
         _("Order {number} for {band} is made: it is carried out at the band's next dock.").format(
             number=answer["number"], band=serial
         )

@@ -1,7 +1,6 @@
 """`zoneband replace`: give the wearer of a band another one."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from zoneband import serials
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.handout.handout import Handout
 from zoneband.i18n import _
+from zoneband.say import say
 
 
 def command(
@@ -26,11 +26,11 @@ def command(
     left, given = handout.replace(serials.read(old), serials.read(new), returned)
     for act in (left, given):
         if act.warning:
-            print(act.warning, file=sys.stderr)
+            say(act.warning, error=True)
     if as_json:
         print(json.dumps({"old": left.as_json(), "new": given.as_json()}))
         return
-    print(
+    say(
         _(
             "{new} is handed out to the wearer of {old}. It takes effect when it is next plugged "
             "in here."

@@ -16,6 +16,7 @@ from zoneband.cli.options import Data, Json, Server
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import local
+from zoneband.say import say
 
 if TYPE_CHECKING:
     from zoneband.server.tracing_server import TracingServer
@@ -91,7 +92,7 @@ def add(
         text = _("Recorded as {number}: {kind}, {band}.")
     else:
         text = _("Recorded as {number}: {kind}, {band}. Answer by {answer}, do it by {done}.")
-    print(
+    say(
         text.format(
             number=row["id"],
             kind=_kinds()[row["kind"]],
@@ -101,7 +102,7 @@ def add(
         )
     )
     if row["ask_back"]:
-        print(_("Nothing new of this wearer is kept. Take the band back: stations are told so."))
+        say(_("Nothing new of this wearer is kept. Take the band back: stations are told so."))
 
 
 @app.command("list", help=_("What is to be answered or done, what is overdue first."))
@@ -124,7 +125,7 @@ def every(
     elif found:
         _table(found).show()
     else:
-        print(_("No request is open.") if not all_ else _("No request was recorded yet."))
+        say(_("No request is open.") if not all_ else _("No request was recorded yet."))
     if not found:
         raise typer.Exit(ExitCode.NOTHING)
     if any(row["overdue"] for row in found):
@@ -139,9 +140,9 @@ def answer(number: Number, server: Server = None, as_json: Json = False, data: D
     if as_json:
         print(json.dumps(row))
     elif row["due_s"] is None:
-        print(_("Request {number} is answered.").format(number=number))
+        say(_("Request {number} is answered.").format(number=number))
     else:
-        print(
+        say(
             _("Request {number} is answered. Do it by {done}.").format(
                 number=number, done=_last_day(row["done_by_s"])
             )
@@ -160,9 +161,9 @@ def done(number: Number, server: Server = None, as_json: Json = False, data: Dat
     if as_json:
         print(json.dumps(row))
         return
-    print(_("Request {number} is done.").format(number=number))
+    say(_("Request {number} is done.").format(number=number))
     if erased := row.get("erased"):
-        print(
+        say(
             _("Erased: {own} encounters of its own, {others} that others had of it.").format(
                 own=erased["encounters_own"], others=erased["encounters_of_others"]
             )

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.groups import GroupKey, GroupKeys
 from zoneband.i18n import _
 from zoneband.reasons import of_request
+from zoneband.say import say
 from zoneband.station import Station
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -85,7 +85,7 @@ def init(
     station = Station(url, registration.name_in(answer), key, ca_file)
     stations.save(where, station)
     stations.drop_new_key(where)
-    print(_("This station is “{name}” at {url}.").format(name=station.name, url=url))
+    say(_("This station is “{name}” at {url}.").format(name=station.name, url=url))
     _trust(where, keys)
     _fetch(where, station)
 
@@ -120,23 +120,23 @@ def _fetch(where: Path, station: Station) -> None:
     if good:
         _say_groups(known)
         if names := known.differing(before):
-            print(
+            say(
                 _(
                     "This computer had other keys for {names}, of another server. Bands that were "
                     "made with those cannot be docked any more: flash them with ./flash.sh --erase"
                 ).format(names=", ".join(names)),
-                file=sys.stderr,
+                error=True,
             )
     else:
-        print(
+        say(
             _("The server gave no group keys: bands cannot be docked or flashed here yet."),
-            file=sys.stderr,
+            error=True,
         )
 
 
 def _say_groups(known: GroupKeys) -> None:
     names = dict.fromkeys(key.name for key in known.load())
-    print(_("Bands of these groups are docked here: {names}").format(names=", ".join(names)))
+    say(_("Bands of these groups are docked here: {names}").format(names=", ".join(names)))
 
 
 def _trust(where: Path, answer: httpx2.Response) -> None:
@@ -148,7 +148,7 @@ def _trust(where: Path, answer: httpx2.Response) -> None:
     for key in found:
         authority.trust(where, key)
     if not found:
-        print(
+        say(
             _("The server has no authority key yet: bands cannot be flashed or handed out here."),
-            file=sys.stderr,
+            error=True,
         )

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import sys
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time, local
 from zoneband.reasons import said
+from zoneband.say import say
 from zoneband.tracer import Tracer
 from zoneband.tracing import case_words, words
 
@@ -246,7 +246,7 @@ def _save(path: Path, found: Answer) -> None:
         raise UserError(
             _("{path} cannot be written ({error}).").format(path=path, error=said(error))
         ) from error
-    print(_("{path} is written. It holds personal data.").format(path=path), file=sys.stderr)
+    say(_("{path} is written. It holds personal data.").format(path=path), error=True)
 
 
 def _whose(phone_of: str | None) -> str:

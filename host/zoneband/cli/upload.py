@@ -1,7 +1,6 @@
 """`zoneband upload`: send what waits."""
 
 import json
-import sys
 
 import typer
 from rich.console import Console
@@ -11,6 +10,7 @@ from zoneband import station as stations
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import ExitCode
 from zoneband.i18n import _
+from zoneband.say import say
 from zoneband.spool import Spool
 from zoneband.upload import Uploader
 
@@ -28,16 +28,16 @@ def command(data: Data = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(vars(done)))
     else:
-        print(_("{sent} sent, {waiting} waiting.").format(sent=done.sent, waiting=done.waiting))
+        say(_("{sent} sent, {waiting} waiting.").format(sent=done.sent, waiting=done.waiting))
         if done.refused:
-            print(
+            say(
                 _("{n} refused by the server; they are kept here.").format(n=done.refused),
-                file=sys.stderr,
+                error=True,
             )
         if done.note:
-            print(done.note, file=sys.stderr)
+            say(done.note, error=True)
         if done.problem:
-            print(done.problem, file=sys.stderr)
-            print(_("Nothing is lost; it is sent later."), file=sys.stderr)
+            say(done.problem, error=True)
+            say(_("Nothing is lost; it is sent later."), error=True)
     if done.waiting or done.refused:
         raise typer.Exit(ExitCode.PARTLY)

@@ -16,6 +16,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.handout import consent, person
 from zoneband.handout.person import Person
 from zoneband.i18n import _, language
+from zoneband.say import say
 
 T = TypeVar("T")
 
@@ -118,4 +119,4 @@ def _until_right(question: str, read: Callable[[str], T]) -> T:
         try:
             return read(line)
         except UserError as error:
-            print(error.message, file=sys.stderr)
+            say(error.message, error=True)

@@ -95,12 +95,12 @@ def _run(command: str) -> str:
 def _locked(now: ServerStatus, condition: Condition) -> list[Finding]:
     waiting = condition.waiting_batches + condition.waiting_records
     if now.running is not None and not now.running.unlocked:
-        text = _("Locked: {n} records and logs wait for the authority's passphrase.")
+        text = _("Locked. Records and logs that wait for the authority's passphrase: {n}.")
         fix = _("Start the server anew with the passphrase, or keep it as a systemd credential.")
         return [Finding("locked", "warning", text.format(n=waiting), fix)]
     if not waiting or condition.waiting_since_s is None:
         return [Finding("waiting", "ok", _("Nothing waits to be worked in."))]
-    text = _("{n} records and logs are not worked in, the oldest since {when}.").format(
+    text = _("Records and logs not worked in: {n}, the oldest since {when}.").format(
         n=waiting, when=day_and_time(condition.waiting_since_s)
     )
     if now.running is None:
