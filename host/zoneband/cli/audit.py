@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zoneband.cli import audit_words
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
@@ -97,6 +98,8 @@ def every(
         print(text.format(n=strange), file=sys.stderr)
         raise typer.Exit(ExitCode.WRONG)
     if not found:
+        if not as_json:
+            print(_("There is no such line in the audit log."), file=sys.stderr)
         raise typer.Exit(ExitCode.NOTHING)
 
 
@@ -191,7 +194,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
             str(line["seq"]),
             f"{local(line['utc_s']):%d/%m/%Y %H:%M:%S}",
             Text(_("server's computer") if account == OPERATOR else account or ""),
-            Text(line["event"]),
-            Text(" ".join(f"{name}={value}" for name, value in rest.items())),
+            Text(audit_words.event(line["event"])),
+            Text(audit_words.facts(rest)),
         )
     return view
