@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from bandbook import NOON, A, B
 from office import PLACE, Office
 from support import ROOT
 from typed import Typed
-from zoneband.server import audit_log
+from zoneband import i18n
+from zoneband.cli import audit_words
+from zoneband.server import audit_log, roles
 from zoneband.server.audit import OPERATOR, Audit, Unwritable
 from zoneband.server.audit_log import AuditLog, Report, parse, verify
 
@@ -449,6 +452,47 @@ def test_who_looked_at_a_case_is_asked_for(office: Office, run: Run) -> None:
     assert events("--case", str(one), "--account", OPERATOR, "--last", "2") == ["done", "contacts"]
     assert events("--account", OPERATOR) == [e for e in every if e not in ("station", "sealed")]
     assert events("--account", "nobody") == events("--case", "77") == []
+
+
+def test_no_hit_is_told_in_one_line(office: Office, run: Run, typed: Typed) -> None:
+    office.declare(A, onset="2026-11-03")
+    words = ("audit", "list", "--account", "nobody")
+    assert run(*words) == (3, "", "There is no such line in the audit log.\n")
+    assert run(*words, "--json") == (3, "[]\n", "")
+    code, out, err = typed(*words, "--data", str(office.path), lang="vi")
+    assert code == 3 and not out and err.startswith("Không có dòng nào") and err.count("\n") == 1
+
+
+def test_the_list_tells_events_and_reasons_in_words(office: Office, typed: Typed) -> None:
+    one = office.declare(A, onset="2026-11-03")["number"]
+    office.contacts(one)
+    log = Audit(office.path / "server")
+    log.refused("lan", "confirm_own", case=one)
+    log.refused("lan", "something_new", case=one)
+    for lang, wanted in (
+        (
+            "vi",
+            ("khai báo ca", "xem người tiếp xúc", f"ca do chính mình khai báo, ca {one}", "xong"),
+        ),
+        ("en", ("declared a case", "looked at contacts", f"own case, case {one}")),
+    ):
+        code, out, _err = typed("audit", "list", "--data", str(office.path), lang=lang)
+        assert code == 0 and "confirm_own" not in out and "why" not in out and "=" not in out
+        assert all(words in out for words in wanted), out
+        assert "something_new" in out
+
+
+def test_every_event_has_words() -> None:
+    events = {entry.event for entry in roles.TABLE.values()} - {""}
+    sources = "".join(path.read_text() for path in (ROOT / "host/zoneband/cli").glob("*.py"))
+    events |= set(re.findall(r'(?:doing|_noting)\("([a-z_]+)"', sources))
+    assert len(events) > 30
+    for event in {*events, "login", "station", "refused", "mended"}:
+        with i18n.reading("en"):
+            english = audit_words.event(event)
+            assert "_" not in english and (english != event or event in ("refused", "done"))
+        with i18n.reading("vi"):
+            assert audit_words.event(event) not in (event, english)
 
 
 def test_a_kept_head_is_still_found_when_the_log_has_grown(office: Office, run: Run) -> None:

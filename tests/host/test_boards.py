@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import ROOT, run_in_vm
+from typed import Typed
+from zoneband import i18n
 from zoneband.errors import UserError
-from zoneband.flash import app, energy, image, partitions
+from zoneband.flash import app, board_words, energy, image, partitions
 from zoneband.flash import board as boards
 from zoneband.sim import image as stand_in
 
@@ -180,3 +183,21 @@ def test_bootloader_and_program_are_taken_and_nvs_is_left_alone() -> None:
         assert board.image.offset + len(parts.bootloader) <= partitions.TABLE_AT
         assert data.endswith(parts.program) and parts.program[0] == 0xE9
         assert struct.unpack("<H", parts.program[12:14])[0] == board.about.image_id
+
+
+@pytest.mark.parametrize("board", ALL, ids=lambda b: b.name)
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_board_is_shown_in_words(typed: Typed, board: boards.Board, language: str) -> None:
+    code, out, _err = typed("boards", "show", board.name, lang=language)
+    assert code == 0
+    assert not re.search(r"[{}]|\b(?:True|False|None)\b|flash_kib|_pin|_db\b", facts_of(out)), out
+    assert f"{board.battery.mah} mAh" in out
+    for fact in board.sources:
+        with i18n.reading(language):
+            assert f"{board_words.name(fact)}: {board_words.value(board, fact)}" in out
+            assert board_words.value(board, fact), fact
+
+
+def facts_of(shown: str) -> str:
+    """Without the sources, which quote, and without what nobody verified."""
+    return "\n".join(re.findall(r"^  (?! |·).*", shown, re.MULTILINE))

@@ -80,7 +80,9 @@ def test_from_a_case_to_the_people_to_call(run: Run) -> None:
 
 def test_a_case_ends_in_words(run: Run) -> None:
     declare(run, A, "--tested", "2026-11-03", "--isolated", "2026-11-04")
+    assert "chính máy chủ" in run("case", "show", "1", lang="vi")[1]
     code, out, _ = run("case", "show", "1")
+    assert "the server's own computer" in out and "(server)" not in out
     assert code == 0 and "04/11/2026" in out and "Trần Thị Lan" in out and "open" in out
     assert run("case", "close", "1", "--reason", "well again")[:2] == (0, "Case 1 is closed.\n")
     assert run("case", "list")[0] == 3 and run("case", "list", "--all")[0] == 0

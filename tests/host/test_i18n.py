@@ -61,3 +61,9 @@ def test_numbers_have_the_decimal_sign_of_the_language() -> None:
             assert words.why(why).startswith(wanted), language
             assert i18n.number(1234.5, 2) == {"vi": "1234,50", "en": "1234.50"}[language]
             assert i18n.number(15.0) == "15"
+
+
+def test_a_thing_has_one_name_in_vietnamese() -> None:
+    # The printed serial is "số hiệu", a batch "lô".
+    for english, vietnamese in catalogue().items():
+        assert not re.search(r"\b(sê-ri|gói)\b", vietnamese.lower()), english

@@ -106,9 +106,9 @@ def test_the_audit_log_is_listed_in_words_not_in_signs_of_a_program(width: int) 
         "account": "lan.tran", "serials": [SERIAL, OTHER], "new": True, "prev": "", "sha256": "",
     }  # fmt: skip
     lines = shown(audit._table([line]), width)
-    whole(lines, "03/11/2026 12:00:00", "lan.tran", SERIAL, OTHER, "new=true")
-    said = " ".join(" ".join(lines).split())
-    assert "[" not in said and "'" not in said and f"serials={SERIAL}, {OTHER}" in said
+    whole(lines, "03/11/2026 12:00:00", "lan.tran", SERIAL, OTHER)
+    said = " ".join(lines)
+    assert "[" not in said and "'" not in said and "=" not in said
     if width == 80:
         whole(lines, "POST /v1/cases/{number}/contacts")
 

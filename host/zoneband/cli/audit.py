@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zoneband.cli import audit_words
 from zoneband.cli.columns import Column
 from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
@@ -95,6 +96,8 @@ def every(
         say(text.format(n=strange), error=True)
         raise typer.Exit(ExitCode.WRONG)
     if not found:
+        if not as_json:
+            say(_("There is no such line in the audit log."), error=True)
         raise typer.Exit(ExitCode.NOTHING)
 
 
@@ -193,15 +196,6 @@ def _table(found: list[dict[str, Any]]) -> Listing:
             str(line["seq"]),
             f"{local(line['utc_s']):%d/%m/%Y %H:%M:%S}",
             _("server's computer") if account == OPERATOR else account or "",
-            "  ".join([line["event"], *(f"{name}={_words(rest[name])}" for name in rest)]),
+            "  ".join(filter(None, (audit_words.event(line["event"]), audit_words.facts(rest)))),
         )
     return view
-
-
-def _words(value: Any) -> str:
-    """What a line of the log tells, without the signs of a program."""
-    if isinstance(value, list):
-        return ", ".join(map(_words, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_words(each)}" for name, each in value.items())
-    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)

@@ -11,7 +11,7 @@ from rich.table import Table
 from zoneband.cli.options import Data, Json, data_dir
 from zoneband.errors import UserError
 from zoneband.flash import board as boards
-from zoneband.flash import energy, image
+from zoneband.flash import board_words, energy, image
 from zoneband.flash.board import Board
 from zoneband.i18n import _
 
@@ -89,9 +89,7 @@ def show(
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{board.name}[/]  {board.title}")
     for key, source in board.sources.items():
-        value = getattr(board, key)
-        text = value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
-        console.print(f"  {key}: {text}", markup=False)
+        console.print(f"  {board_words.name(key)}: {board_words.value(board, key)}", markup=False)
         console.print(f"      {source}", style="dim", markup=False)
     console.print(_("Not verified on hardware:"), style="yellow")
     for line in board.unverified:

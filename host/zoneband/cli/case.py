@@ -18,6 +18,7 @@ from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import _
 from zoneband.localtime import day_and_time
 from zoneband.say import say
+from zoneband.server.audit import OPERATOR
 from zoneband.tracer import Tracer
 from zoneband.tracing import case_words
 
@@ -247,11 +248,15 @@ def _facts(case: dict[str, Any]) -> list[tuple[str, str]]:
         (_("test"), case_words.day(case["tested"]) if case["tested"] else ""),
         (_("isolated"), case_words.day(case["isolated"]) if case["isolated"] else ""),
         (_("declared"), "" if case["declared_s"] is None else day_and_time(case["declared_s"])),
-        (_("declared by"), case["declared_by"] or ""),
-        (_("confirmed by"), case["confirmed_by"] or ""),
+        (_("declared by"), _account(case["declared_by"])),
+        (_("confirmed by"), _account(case["confirmed_by"])),
         (_("state"), case_words.state(case["state"]) + ended),
         (_("reason"), case["reason"] or ""),
     ]
+
+
+def _account(name: str | None) -> str:
+    return _("the server's own computer") if name == OPERATOR else name or ""
 
 
 def _wearer(case: dict[str, Any]) -> str:
