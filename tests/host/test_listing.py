@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 from bandbook import NOON
 from zoneband import i18n
-from zoneband.cli import audit, bands, case, rights, trace
+from zoneband.cli import audit, bands, case, rights, trace, venue
 from zoneband.cli.columns import Column
 from zoneband.cli.listing import Listing
 from zoneband.inventory import BandRow
@@ -111,6 +111,19 @@ def test_the_audit_log_is_listed_in_words_not_in_signs_of_a_program(width: int) 
     assert "[" not in said and "'" not in said and "=" not in said
     if width == 80:
         whole(lines, "POST /v1/cases/{number}/contacts")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.usefixtures("language")
+def test_visitors_are_listed_with_whole_phones_and_times(width: int) -> None:
+    visitor = {
+        "serial": SERIAL, "holder": 2, "person": {"name": NAME, "phone": PHONE}, "minutes": 60.0,
+        "spans": [{"from_s": NOON, "to_s": NOON + 3600}], "is_case": False, "overlap_min": 1234.0,
+    }  # fmt: skip
+    case = visitor | {"serial": OTHER, "is_case": True, "overlap_min": None}
+    found = {"venue": SERIAL, "from_s": NOON, "to_s": NOON + 86_400, "case": OTHER}
+    lines = shown(venue._table(found | {"visitors": [visitor, case]}), width)
+    whole(lines, f"{SERIAL} #2", PHONE, "03/11 12:00 – 13:00", "1234", OTHER)
 
 
 def test_columns_leave_a_narrow_terminal_in_their_order_and_come_back_on_a_wide_one() -> None:

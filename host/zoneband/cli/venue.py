@@ -4,13 +4,13 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from zoneband import serials
+from zoneband.cli.columns import Column
 from zoneband.cli.days import read_moment
+from zoneband.cli.listing import Listing
 from zoneband.cli.options import Data, Json, Server, Token, data_dir
 from zoneband.cli.trace import span
 from zoneband.errors import ExitCode
@@ -54,22 +54,25 @@ def command(
 def _show(found: Answer) -> None:
     console = Console(highlight=False)
     if found["visitors"]:
-        console.print(_table(found))
+        _table(found).show()
     else:
         console.print(_("Nobody is known to have been there."))
     for entry in found["notes"]:
         console.print("! " + words.note(entry), style="yellow", markup=False)
 
 
-def _table(found: Answer) -> Table:
+def _table(found: Answer) -> Listing:
     title = _("At {venue}").format(venue=found["venue"])
     title += ", " + span(found["from_s"], found["to_s"])
-    view = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    heads = [_("band"), _("wearer"), _("phone"), _("from and to"), _("min")]
+    columns = [
+        Column(_("band")),
+        Column(_("wearer"), wrap=12),
+        Column(_("from and to")),
+        Column(_("min"), leaves=1, right=True),
+    ]
     if found["case"]:
-        heads.append(_("min with the case"))
-    for at, head in enumerate(heads):
-        view.add_column(head, no_wrap=at in (0, 2, 3), justify="right" if at > 3 else "left")
+        columns.append(Column(_("min with the case"), wrap=5, right=True))
+    view = Listing(columns, title)
     bands = [visitor["serial"] for visitor in found["visitors"]]
     for visitor in found["visitors"]:
         person = visitor["person"] or {}
@@ -77,16 +80,14 @@ def _table(found: Answer) -> Table:
         holder = f" #{visitor['holder']}" if several else ""
         cells = [
             Text(visitor["serial"] + holder, "bold"),
-            Text(person.get("name") or ""),
-            Text(person.get("phone") or ""),
+            "\n".join(str(person[key]) for key in ("name", "phone") if person.get(key)),
             "\n".join(map(_stay, visitor["spans"])),
             f"{visitor['minutes']:.0f}",
         ]
-        if visitor["is_case"]:
-            cells.append(Text(_("the case"), "bold"))
-        elif found["case"]:
-            cells.append(f"{visitor['overlap_min']:.0f}")
-        view.add_row(*cells)
+        if found["case"]:
+            alone = f"{visitor['overlap_min'] or 0:.0f}"
+            cells.append(Text(_("the case"), "bold") if visitor["is_case"] else alone)
+        view.add(*cells)
     return view
 
 
