@@ -20,7 +20,9 @@ import micropython
 PLACES = ("a", "b")
 _UNTOLD = 1 << 24
 _WATCHDOG_MS = 120000
+_FEED_MS = 30000
 _MAGIC = b"ZBAP"
+_timer = None  # feeds the watchdog of a program that has ended
 
 
 class App:
@@ -116,10 +118,23 @@ def find():
     use(place if _there(place) else 1 - place)
 
 
+def _feed():
+    # While an engineer is at the REPL: a watchdog cannot be stopped, and goes through a soft reset,
+    # as no Timer does. There is one only, so this is the same.
+    global _timer
+    watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+    _timer = machine.Timer(0)
+    _timer.init(period=_FEED_MS, callback=lambda _: watchdog.feed())
+
+
 def boot():
-    if _get("locked") != 1:
+    locked = _get("locked") == 1
+    if not locked:
         micropython.kbd_intr(3)
     try:
+        # main.py does not follow in the raw REPL, as mpremote uses it.
+        if not locked and machine.reset_cause() == machine.SOFT_RESET:
+            _feed()
         find()
     except Exception as error:
         sys.print_exception(error)
@@ -168,6 +183,11 @@ def turn():
 
 
 def main():
+    global _timer
+    if _timer:
+        # From here on the program has to.
+        _timer.deinit()
+        _timer = None
     locked = _get("locked") == 1
     if not locked:
         micropython.kbd_intr(3)
@@ -195,7 +215,10 @@ def main():
     except BaseException as error:
         # An order may have opened it, or a hand-out locked it, since the start.
         locked = _get("locked") == 1
-        if not locked and (not trial or isinstance(error, KeyboardInterrupt)):
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if not locked and (not trial or interrupted):
+            if interrupted:
+                _feed()
             raise
         sys.print_exception(error)
     if locked or trial:

@@ -231,6 +231,39 @@ def test_real_mpremote_gets_in_and_out(street: Street) -> None:
     assert (street.bands[0].root / "copied.py").read_bytes() == here.read_bytes()
 
 
+@pytest.mark.parametrize("how", [[], ["resume"]])
+def test_no_watchdog_bites_an_engineer(street: Street, how: list[str]) -> None:
+    # mpremote makes a soft reset first, unless it is to resume. The watchdog goes through both.
+    band = street.bands[0]
+    street.later(30)
+    port = street.sim.plug(band)
+    street.sim.run_on()
+    subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, *how, "exec", "print(1)"],
+        check=True,
+        capture_output=True,
+        timeout=40,
+    )
+    street.sim.hold()
+    assert band.watchdog_ms
+    starts = band.stats.starts
+    street.later(600)
+    assert (band.stats.watchdog_resets, band.stats.starts) == (0, starts)
+
+
+def test_a_program_that_hangs_after_a_soft_reset_meets_the_watchdog(street: Street) -> None:
+    band = street.bands[0]
+    street.later(30)
+    run = band.root / "a" / "band" / "run.mpy"
+    run.unlink()
+    run.with_suffix(".py").write_text("import time\n\ndef main():\n    time.sleep(1000000)\n")
+    street.sim.reset(band, Reset.SOFT)
+    street.later(110)
+    assert band.stats.watchdog_resets == 0
+    street.later(30)
+    assert band.stats.watchdog_resets == 1
+
+
 def test_a_foreign_device_and_a_port_that_is_none_are_told_apart(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     result = DockJob("/dev/does-not-exist", spool, "st", True, dock_key).run()

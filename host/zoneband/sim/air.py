@@ -175,6 +175,10 @@ class Air:
         band.cable.to_host()
         if band.sock is None or not select.select([band.sock], [], [], 0)[0]:
             self._running = None
+            if band.to_raw:
+                # Not before: what comes earlier is lost when the prompt sets up its terminal.
+                band.to_raw = False
+                band.enter_raw()
 
     def _ahead_of_wall(self, due_us: int) -> bool:
         # Whether time must not pass yet; serves the cables meanwhile.
@@ -304,6 +308,8 @@ class Air:
             band.cable.say(complaint)
             return
         band.start(self._now_us, cause, with_main)
+        band.to_raw = not with_main
+        self._watch(band)
         self._server.settimeout(10)
         sock, _ = self._server.accept()
         sock.settimeout(20)
@@ -330,10 +336,7 @@ class Air:
             return  # its wake-up is among the events
         # Ctrl-D at the REPL, or a crash of the VM: both start anew, as a board does.
         band.cable.say(b"MPY: soft reboot\r\n")
-        raw = band.raw_repl
-        self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not raw)
-        if raw:
-            band.enter_raw()
+        self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not band.raw_repl)
 
     # --- packets of a VM --------------------------------------------------------------------
 
@@ -376,11 +379,10 @@ class Air:
             band.lights += data[1]
         elif kind == packets.WATCHDOG:
             (band.watchdog_ms,) = struct.unpack("<I", data)
-            band.watchdog_generation += 1
-            generation = band.watchdog_generation
-            if band.watchdog_ms:
-                due = self._now_us + band.watchdog_ms * 1000
-                self._at(due, lambda: self._bite(band, generation))
+            self._watch(band)
+        elif kind == packets.TIMER:
+            band.timer_feeds = data != b"\x00"
+            self._watch(band)
         elif kind == packets.UART:
             band.cable.move(*struct.unpack("<IH", data))
             self._send(band, packets.UART, b"")
@@ -400,6 +402,14 @@ class Air:
             process = band.process
             process.wait()
             self._soon(lambda: self._ended(band, process))
+
+    def _watch(self, band: VirtualBand) -> None:
+        # Its watchdog, if it is armed, was fed just now, or starts to count again.
+        band.watchdog_generation += 1
+        generation = band.watchdog_generation
+        if band.watchdog_ms and not band.timer_feeds:
+            due = self._now_us + band.watchdog_ms * 1000
+            self._at(due, lambda: self._bite(band, generation))
 
     def _bite(self, band: VirtualBand, generation: int) -> None:
         if generation == band.watchdog_generation and band.process is not None:

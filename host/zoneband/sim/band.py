@@ -180,13 +180,15 @@ class VirtualBand:
         self.wake_us = 0
         self.wants_stdin = False
         self.generation = 0  # counts waits, so that an old wake-up is known as old
-        self.watchdog_ms = 0
+        self.watchdog_ms = 0  # 0: not armed
         self.watchdog_generation = 0
+        self.timer_feeds = False  # it, whatever the program does
         self.reports = ReportQueue()
         self.power_on_us = 0
         self._seed = seed
         self._air_path = air_path
         self.raw_repl = False  # what the host last switched to
+        self.to_raw = False  # as soon as it is at its prompt
         self.cable = Cable()
         self.reset_on_open = False
         # ROM and bootloader throw away what comes over the cable (deaf_s; a band that was not
@@ -267,7 +269,9 @@ class VirtualBand:
             preexec_fn=child,
         )
         self.waiting = False
-        self.watchdog_ms = 0
+        self.timer_feeds = False
+        if cause != SOFT_RESET:
+            self.watchdog_ms = 0
         self.ctrl_c, self._held = False, b""
 
     def stop(self) -> None:

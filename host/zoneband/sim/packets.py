@@ -8,7 +8,7 @@ import struct
 HCI_COMMAND = 0x01
 HCI_EVENT = 0x04
 WAIT = 0xFE  # until u64 µs, flags u8; back: now u64, whether stdin has bytes u8
-WATCHDOG = 0xFD  # ms u32, 0: asleep
+WATCHDOG = 0xFD  # ms u32: fed, for so long
 PIN_GET = 0xFC
 PIN_SET = 0xFB  # pin u8, level u8
 SLEEP = 0xFA  # until u64 µs
@@ -16,6 +16,7 @@ UART = 0xF9  # baud u32 (0: the REPL has its pins again), receive buffer u16
 PIN_EVENT = 0xF8  # now u64 µs: a pin changed while the band waited
 RESET = 0xF6  # machine.reset()
 ADC = 0xF7  # back: µV u32
+TIMER = 0xF5  # whether one feeds the watchdog u8
 
 STDIN, DEAF = 1, 2  # flags of WAIT
 

@@ -137,7 +137,7 @@ class RTC:
 
 
 class WDT:
-    """Cannot be stopped; bites in virtual time."""
+    """Cannot be stopped, and goes through a soft reset; bites in virtual time."""
 
     def __init__(self, id=0, timeout=5000):
         self._timeout = timeout

@@ -40,8 +40,8 @@ class UART:
 
 
 class Timer:
-    """Only what a band uses one for: to feed the watchdog while an engineer is at the REPL.
-    Here the watchdog is put to sleep instead."""
+    """Only what a band uses one for: to feed the watchdog while an engineer is at the REPL. Here
+    the air does so, and the callback is never called. A reset, a soft one too, ends it."""
 
     PERIODIC = 1
 
@@ -49,10 +49,10 @@ class Timer:
         pass
 
     def init(self, mode=PERIODIC, period=0, callback=None):
-        _air.send(_air.WATCHDOG, bytes(4))
+        _air.send(_air.TIMER, b"\x01")
 
     def deinit(self):
-        pass
+        _air.send(_air.TIMER, b"\x00")
 
 
 class I2C:

@@ -1,8 +1,8 @@
 """What MicroPython's start does on a band: the file system, boot.py, main.py, then the REPL.
 
 On a flashed chip "/" is the littlefs of its `vfs` partition, and this computer's files are below
-/host, where only the stand-ins look. After a soft reset of the raw REPL nothing is run, and main.py
-not after a boot.py that failed.
+/host, where only the stand-ins look. After a soft reset of the raw REPL, or a boot.py that failed,
+no main.py is run.
 
 No Ctrl-C interrupts it before boot.py, however long this computer takes: on a chip the interrupt is
 let in when boot.py begins.
@@ -62,9 +62,8 @@ def _run(name):
 
 if uos.getenv("STAND_IN_FLASH"):
     _mount()
-if uos.getenv("STAND_IN_MAIN"):
-    _air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
-    micropython.kbd_intr(3)
-    if _run("boot"):
-        _air.wait(_air.now_us + int(uos.getenv("STAND_IN_IMPORT_US") or "0"))
-        _run("main")
+_air.wait(_air.now_us + int(uos.getenv("STAND_IN_ROM_US") or "0"))
+micropython.kbd_intr(3)
+if _run("boot") and uos.getenv("STAND_IN_MAIN"):
+    _air.wait(_air.now_us + int(uos.getenv("STAND_IN_IMPORT_US") or "0"))
+    _run("main")
