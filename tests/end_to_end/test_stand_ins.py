@@ -109,6 +109,7 @@ b = bytearray(20); print(n.get_blob('trap', b) != 1)
 
 @pytest.mark.parametrize("trap", list(TRAPS))
 def test_the_trap(street: Street, trap: str) -> None:
+    street.later(5)  # no Ctrl-C gets through before boot.py
     port = street.sim.plug(street.bands[0])
     street.sim.run_on()
     done = subprocess.run(
@@ -129,6 +130,7 @@ def test_a_boot_that_fails_leaves_the_band_at_its_prompt(street: Street) -> None
     boot.unlink()
     boot.write_text("raise KeyboardInterrupt\n" + text)
     street.sim.reset(band, Reset.POWER)
+    street.later(5)
     port = street.sim.plug(band)
     street.sim.run_on()
     done = subprocess.run(

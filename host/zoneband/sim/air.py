@@ -175,6 +175,10 @@ class Air:
         band.cable.to_host()
         if band.sock is None or not select.select([band.sock], [], [], 0)[0]:
             self._running = None
+            if band.to_raw:
+                # Not before: what comes earlier is lost when the prompt sets up its terminal.
+                band.to_raw = False
+                band.enter_raw()
 
     def _ahead_of_wall(self, due_us: int) -> bool:
         # Whether time must not pass yet; serves the cables meanwhile.
@@ -304,6 +308,7 @@ class Air:
             band.cable.say(complaint)
             return
         band.start(self._now_us, cause, with_main)
+        band.to_raw = not with_main
         self._watch(band)
         self._server.settimeout(10)
         sock, _ = self._server.accept()
@@ -331,10 +336,7 @@ class Air:
             return  # its wake-up is among the events
         # Ctrl-D at the REPL, or a crash of the VM: both start anew, as a board does.
         band.cable.say(b"MPY: soft reboot\r\n")
-        raw = band.raw_repl
-        self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not raw)
-        if raw:
-            band.enter_raw()
+        self._boot(band, bands.SOFT_RESET, power_lost=False, with_main=not band.raw_repl)
 
     # --- packets of a VM --------------------------------------------------------------------
 

@@ -188,6 +188,7 @@ class VirtualBand:
         self._seed = seed
         self._air_path = air_path
         self.raw_repl = False  # what the host last switched to
+        self.to_raw = False  # as soon as it is at its prompt
         self.cable = Cable()
         self.reset_on_open = False
         # ROM and bootloader throw away what comes over the cable (deaf_s; a band that was not

@@ -1,8 +1,8 @@
 """What MicroPython's start does on a band: the file system, boot.py, main.py, then the REPL.
 
 On a flashed chip "/" is the littlefs of its `vfs` partition, and this computer's files are below
-/host, where only the stand-ins look. No main.py is run after a soft reset of the raw REPL, nor after
-a boot.py that failed.
+/host, where only the stand-ins look. After a soft reset of the raw REPL, or a boot.py that failed,
+no main.py is run.
 
 No Ctrl-C interrupts it before boot.py, however long this computer takes: on a chip the interrupt is
 let in when boot.py begins.
