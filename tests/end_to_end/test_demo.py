@@ -33,7 +33,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 @pytest.mark.timeout(420)
 def test_it_says_who_must_be_called_and_agrees_with_the_story(lived: tuple[str, Path]) -> None:
     out, where = lived
-    assert "Phải gọi: " in out
+    assert "phải gọi: " in out
     # The tracer's own commands, with what they said.
     for words in ("case code", "case add ZB-", "trace ZB-"):
         assert f"$ zoneband {words}" in out
