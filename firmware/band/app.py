@@ -174,13 +174,13 @@ class Band:
         self.radio.open_window()
         if self.cable.serve(self.radio.window_ms() + 20):
             return
-        if self.radio.window_over():
-            # Only a finite scan that ended by itself shows that the radio still lives.
-            self._wdt.feed()
         now_s = self.clock.run()[0]
         self.encounters.sweep(now_s, self.journal.encounter)
         self.tidy()
         self.cable.serve(self.radio.next_delay_ms())
+        if self.radio.window_over():
+            # Only a finite scan that ended by itself, be it late, shows that the radio still lives.
+            self._wdt.feed()
 
     def _new_slot(self, utc_s, slot):
         try:

@@ -99,6 +99,31 @@ print(len(marks), band.radio.refused_rotations, int(band.radio.advertising))
     assert 1 <= marks <= 2  # one a quarter of an hour
 
 
+def test_scans_that_end_late_vouch_for_the_radio_and_those_that_never_end_do_not(
+    worn: Solo,
+) -> None:
+    late, never = numbers(
+        worn,
+        """
+class Watchdog:
+    fed = 0
+    def feed(self):
+        self.fed += 1
+scan, longer = band.radio._ble.gap_scan, [100]
+band.radio._ble.gap_scan = lambda ms, *rest: scan(ms and ms + longer[0], *rest)
+told = []
+for more in (100, 100000):
+    longer[0] = more
+    band._wdt = Watchdog()
+    for _ in range(20):
+        band.burst()
+    told.append(band._wdt.fed)
+print(*told)
+""",
+    )
+    assert late >= 19 and never <= 1
+
+
 @pytest.mark.parametrize("error", ["MemoryError", "OSError(5)"])
 def test_a_program_that_fails_leaves_what_is_open_to_the_next_start(worn: Solo, error: str) -> None:
     clean, open_, again = numbers(
