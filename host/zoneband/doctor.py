@@ -2,14 +2,13 @@
 
 import grp
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
-from zoneband import authority, upload
+from zoneband import authority, disk, upload
 from zoneband import station as stations
 from zoneband.cli import faults
 from zoneband.dock import ports
@@ -18,7 +17,6 @@ from zoneband.i18n import _
 from zoneband.reasons import of_request
 from zoneband.spool import Spool
 
-_LOW_DISK = 200 * 1024 * 1024
 # Services that open serial ports by themselves, and what stops them.
 _GRABBERS = {
     "ModemManager": "sudo systemctl disable --now ModemManager",
@@ -66,7 +64,7 @@ def _whatever_comes(name: str, found: Iterator[Finding]) -> Iterator[Finding]:
     # What cannot be looked at is a finding, too, and the next is looked at all the same.
     try:
         yield from found
-    except (UserError, OSError) as error:
+    except Exception as error:
         told = error if isinstance(error, UserError) else faults.told(error)
         if told is None:
             raise
@@ -138,14 +136,12 @@ def _disk(data: Path) -> Iterator[Finding]:
             "folder",
             "fault",
             _("{path} is no folder that this user may write.").format(path=folder),
-            _("Choose another place by --data, or change its owner: {command}").format(
-                command=f"sudo chown -R $USER {folder}"
-            ),
+            _("Choose another place: --data DIR"),
         )
         return
-    free = shutil.disk_usage(folder).free
+    free = disk.free_bytes(folder)
     text = _("{n} MB free for the spool.").format(n=free // 1_000_000)
-    if free < _LOW_DISK:
+    if free < disk.LOW_BYTES:
         yield Finding("disk", "fault", text, _("Free some disk space before docking."))
     else:
         yield Finding("disk", "ok", text)

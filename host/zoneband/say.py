@@ -9,8 +9,9 @@ from typing import TextIO
 def say(text: str, error: bool = False) -> None:
     """Print a message. error: where errors and notes go, so that standard output stays a
     script's."""
-    stream = sys.stderr if error else sys.stdout
-    print(fitted(text, stream), file=stream, flush=True)
+    stream: TextIO | None = sys.stderr if error else sys.stdout
+    if stream is not None:  # somebody may have closed it
+        print(fitted(text, stream), file=stream, flush=True)
 
 
 def fitted(text: str, stream: TextIO) -> str:

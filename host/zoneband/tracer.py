@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -27,15 +28,20 @@ class Tracer:
 
     def __init__(self, data: Path, server: str | None, token: str | None) -> None:
         settings = stations.load(data)
-        if server is None and token is None:
-            server = _logged_in_at(data)
-        self._here = None if server else local_server.find(data)
+        at = _logged_in_at(data) if token is None else None
+        here = local_server.find(data)
+        if server is None and not (here and at and urlsplit(at).hostname in upload.LOOPBACK):
+            server = at  # a server of this computer may listen elsewhere by now
+        self._here = None if server else here
         self._url = server or (settings.server if settings else DEFAULT_SERVER)
         if self._here is not None:
             self._url = self._here.url
         self._ca = settings.ca if settings else None
         # Of whoever is logged in here; else of the server's own computer.
+        elsewhere = bool(at and server and at != upload.check_url(server))
         for path in (data / SESSION, data / "server" / "tracer-token"):
+            if elsewhere and path.name == SESSION:
+                continue  # no server gets another one's token
             if token is None and path.exists():
                 token = path.read_text(encoding="ascii", errors="replace").strip()
         if token is None:
@@ -105,6 +111,7 @@ def log_in(data: Path, server: str | None, name: str, password: str, code: str) 
         raise _wrong(answer, None)
     made = answer.json()
     data.mkdir(parents=True, exist_ok=True)
+    (data / SESSION).unlink(missing_ok=True)  # no server gets another one's token
     durable.write(data / SESSION_SERVER, lambda f: f.write(url.encode()), 0o600)
     durable.write(data / SESSION, lambda f: f.write(made["token"].encode()), 0o600)
     return made["roles"]

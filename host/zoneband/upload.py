@@ -24,7 +24,7 @@ from zoneband.spool import Receipt, Sealed, Spool
 from zoneband.station import Station
 from zoneband.wire import orders as order_wire
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 TRIES = 5
@@ -36,7 +36,7 @@ ORDERS_S = 3.0  # as long as a dock waits for its band's orders
 
 @dataclass
 class Sent:
-    """What one upload run did; reached: whether the server answered at all."""
+    """What one upload run did; reached: whether the server answered last."""
 
     sent: int = 0
     refused: int = 0
@@ -54,7 +54,7 @@ def check_url(url: str) -> str:
             _("{url} is no web address: write https://, then the server's name.").format(url=url),
             ExitCode.USAGE,
         )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise UserError(
             _("{url} is not encrypted: use an https:// address.").format(url=url), ExitCode.USAGE
         )
@@ -355,6 +355,7 @@ class Uploader:
             try:
                 answer = http.put(path, content=item.data())
             except httpx2.HTTPError as error:
+                done.reached = False
                 done.problem = _("The server cannot be reached ({error}).").format(
                     error=of_request(error)
                 )
@@ -375,6 +376,8 @@ class Uploader:
                     return True
                 retry_after = answer.headers.get("Retry-After")
                 done.problem = _said(answer)
+                if signing.reason_of(answer) == "quota":
+                    return False  # it may take hours
             if attempt + 1 < tries:
                 self._sleep(wait_s(attempt, retry_after))
         return False

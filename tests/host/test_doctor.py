@@ -96,6 +96,10 @@ def test_what_cannot_be_looked_at_is_a_finding_and_the_next_is_looked_at(tmp_pat
     (tmp_path / "file").write_text("")
     found = findings(tmp_path / "file")
     assert found["folder"].level == "fault" and "--data" in found["folder"].fix
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "ledger.sqlite").write_bytes(b"noise" * 1000)
+    found = findings(tmp_path)
+    assert found["ledger"].level == "fault" and "ledger" in found["ledger"].text
 
 
 def test_what_waits_and_what_was_refused_is_told(tmp_path: Path) -> None:

@@ -215,6 +215,7 @@ def test_an_account_that_asks_too_much_waits_and_another_does_not(tmp_path: Path
         assert page.status_code == 429 and said in page.text and "Retry-After" in page.headers
     assert staff.as_(HEALTH, "GET", "/v1/cases").status_code == 200
     assert staff.ask("GET", contacts).status_code == 200  # the server's own computer
+    assert staff.as_(TRACER, "DELETE", "/v1/sessions").status_code == 204
     # Nor does it fill the audit log: beyond a hundred lines its refusals are only counted.
     read = audit_log.lines_of(tmp_path / "server" / audit_log.NAME)
     lines = [line for line in map(audit_log.parse, read) if line]
@@ -449,6 +450,9 @@ def test_from_another_computer_one_logs_in_with_a_role(
         assert "Hoa" in run("trace", "--case", "1", data=away)[1]
         assert log_in(ADMIN)[0] == 0
         assert run("rights", "list", data=away)[0] == 3
+        # No other server gets this one's token.
+        code, _, err = run("case", "list", "--server", "https://other.example", data=away)
+        assert code == 2 and "tracer login" in err
         code, out, _ = run("retention", "run", data=away)
         assert code == 0 and "Dropped: 0" in out
         assert log_in(AUDITOR)[0] == 0

@@ -117,10 +117,11 @@ def test_what_the_server_does_not_take_now_is_said_and_waits(
 ) -> None:
     i18n.set_language("en")
     names = spool.waiting()
-    server = Scripted([answer, answer])
+    asked = 1 if "quota" in str(answer) else 2  # a quota may take hours: nobody waits for that
+    server = Scripted([answer] * asked)
     done, slept = send(spool, server.url, tmp_path, tries=2)
     assert said in done.problem and (done.sent, done.refused) == (0, 0)
-    assert spool.waiting() == names and len(slept) == 1
+    assert spool.waiting() == names and len(slept) == asked - 1
     done, _ = send(spool, server.url, tmp_path)
     assert (done.sent, done.waiting, done.problem) == (3, 0, "")
 

@@ -12,6 +12,7 @@ from zoneband.cli import operator
 from zoneband.cli.days import read_moment
 from zoneband.cli.options import Data, Json, Server
 from zoneband.errors import ExitCode, UserError
+from zoneband.handout import ask
 from zoneband.i18n import _
 from zoneband.localtime import local
 from zoneband.say import say
@@ -61,9 +62,10 @@ def command(
         raise UserError(_("--from and --until belong together."), ExitCode.USAGE)
     if band is not None:
         serial = serials.read(band)
-        if sys.stdin.isatty() and not yes:
+        if sys.stdin and sys.stdin.isatty() and not yes:
             question = _("What is erased does not come back. Erase what tells of {serial}?")
-            typer.confirm(question.format(serial=serial), abort=True, err=True)
+            if not ask.yes(question.format(serial=serial)):
+                raise UserError(_("Nothing was erased."))
         done = [_erase(data, server, serial, holder, begin, end)]
     elif replay is not None:
         done = _replay(data, server, replay)

@@ -79,7 +79,7 @@ class Listing:
 
 
 def _indented(console: Console, text: Text, width: int) -> list[Text]:
-    lines = text.wrap(console, width - _INDENT)
+    lines = text.wrap(console, max(1, width - _INDENT))
     made = [Text(" " * _INDENT).append_text(line) for line in lines]
     for line in made:
         line.rstrip()

@@ -125,10 +125,10 @@ def _unloaded() -> None:
 
 def main() -> None:
     """Run the verb; what goes wrong is one line and an exit code."""
-    # A terminal of another character set loses a letter, not the whole answer.
+    # A terminal of another character set shows a letter by its number, and gets the whole answer.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")
     # The language must be known before a verb's texts are made.
     for at, word in enumerate(sys.argv[1:], 1):
         if word == "--lang" and at + 1 < len(sys.argv) and sys.argv[at + 1] in LANGUAGES:

@@ -51,7 +51,7 @@ def complete(given: Given) -> Person:
         phone = _until_right(
             _("Phone number, the wearer's own or a relative's?"), person.read_phone
         )
-        relative = relative or _yes(_("Is it a relative's?"))
+        relative = relative or yes(_("Is it a relative's?"))
     commune = given.commune or _until_right(_("Code of the commune?"), person.read_commune)
     return person.read(
         name=name,
@@ -95,7 +95,7 @@ def _agreed(given: Given, spoken: str) -> list[str]:
         text = consent.TEXTS[spoken][purpose]
         title = f"{consent.TITLES[spoken][purpose]} · {consent.VERSION}"
         console.print(Panel(Text(text, "bold"), title=title))
-        if _yes(_("The answer?")):
+        if yes(_("The answer?")):
             agreed.append(purpose)
         elif purpose == consent.TRACE:
             break
@@ -106,7 +106,8 @@ def _words(text: str) -> list[str]:
     return text.replace(",", " ").lower().split()
 
 
-def _yes(question: str) -> bool:
+def yes(question: str) -> bool:
+    """Ask until somebody says yes or no. Raises UserError where nobody can answer."""
     return _until_right(question + " " + _("(yes/no)"), person.read_yes)
 
 

@@ -108,12 +108,15 @@ class Retention:
             self._persons(db, done)
             row = {"id": 1, "first_day": day, "ran_s": now_s}
             db.execute(insert_or_replace(db, table), row)
-        with self._lock:
-            self._cutter.run()
-        if self._put_away.exists() and self._put_away.stat().st_mtime < _begin_s(done):
-            self._put_away.unlink()
-        self.sweep()
-        database.forget(self._engine)
+        try:
+            with self._lock:
+                self._cutter.run()
+        finally:
+            # Whatever could not be cut, the files of what is dropped go.
+            if self._put_away.exists() and self._put_away.stat().st_mtime < _begin_s(done):
+                self._put_away.unlink()
+            self.sweep()
+            database.forget(self._engine)
         return done
 
     def sweep(self) -> None:

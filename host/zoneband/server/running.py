@@ -58,8 +58,8 @@ def find(directory: Path) -> Running | None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket to serve on; port 0: any that is free. Raises UserError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise UserError(

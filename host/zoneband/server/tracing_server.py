@@ -299,13 +299,12 @@ class TracingServer:
     def after_uploads(self, rekeyed: bool) -> None:
         """Learn new chains, and cut and sweep what is gone: what fails is done the next time."""
         self._behind |= rekeyed
-        try:
-            self.before_uploads()
-            self._cutter.run()
-            self._sweep()
-        except Exception:
-            # To whoever's uploads these were it is all the same: they are kept.
-            _say.exception(_("Not all could be done that was due; it is tried again later."))
+        for due in (self.before_uploads, self._cutter.run, self._sweep):
+            try:
+                due()
+            except Exception:
+                # To whoever's uploads these were it is all the same: they are kept.
+                _say.exception(_("Not all could be done that was due; it is tried again later."))
 
     def _today(self) -> int:
         return int(self._utc()) // 86400

@@ -275,7 +275,8 @@ class Uploads:
 
     @contextmanager
     def _new_files(self) -> Generator[list[Path]]:
-        # Files that a transaction adds go with it when it is rolled back.
+        # Files that a transaction adds go with it when it is broken off. When it fails as it is
+        # committed they stay: it may be done all the same.
         files: list[Path] = []
         try:
             yield files
