@@ -10,11 +10,16 @@ RESERVE_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 4096  # what a file takes at least
 
 
-def free_bytes(folder: Path) -> int:
-    """How much an unprivileged program may still write there; the folder itself may be missing."""
+def nearest(folder: Path) -> Path:
+    """The folder, or of those above it the nearest that is there."""
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
+
+
+def free_bytes(folder: Path) -> int:
+    """How much an unprivileged program may still write there; the folder itself may be missing."""
+    return shutil.disk_usage(nearest(folder)).free
 
 
 def reserve(folder: Path) -> None:

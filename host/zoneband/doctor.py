@@ -8,9 +8,8 @@ from pathlib import Path
 
 import httpx2
 
-from zoneband import authority, disk, upload
+from zoneband import authority, disk, faults, upload
 from zoneband import station as stations
-from zoneband.cli import faults
 from zoneband.dock import ports
 from zoneband.errors import UserError
 from zoneband.i18n import _
@@ -65,7 +64,7 @@ def _whatever_comes(name: str, found: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from found
     except Exception as error:
-        told = error if isinstance(error, UserError) else faults.told(error)
+        told = faults.told(error)
         if told is None:
             raise
         yield Finding(name, "fault", told.message, _("Mend this first, then run this once more."))
@@ -128,9 +127,7 @@ def _clock(data: Path) -> Iterator[Finding]:
 
 
 def _disk(data: Path) -> Iterator[Finding]:
-    folder = data
-    while not folder.exists():
-        folder = folder.parent
+    folder = disk.nearest(data)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield Finding(
             "folder",

@@ -30,7 +30,9 @@ from zoneband.server.ledger import station_nonces
 from zoneband.server.limits import QUOTA_DAYS, Limits
 from zoneband.server.stations import open_stations
 from zoneband.server.tracing_server import TracingServer
+from zoneband.server.uploads import kept_bytes
 from zoneband.signing import Signature
+from zoneband.wire import bluezone, log
 
 NOW = NOON + 86_400
 STATIONS, EACH = 16, 25
@@ -117,7 +119,7 @@ def batches_of(serial: str, count: int) -> list[bytes]:
 
 def test_a_station_that_brings_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
     made = batches_of(A, 3)
-    cost = max(len(made[0]), 4096) + 1200  # a file, and a sector in the ledger
+    cost = kept_bytes(len(made[0]), 1)
     quota = 1.5 * cost / QUOTA_DAYS  # a day
     one, other = (Signature(known(enrolled(tmp_path, A, B), name), lambda: NOW) for name in "ab")
     app = make_app(
@@ -143,6 +145,15 @@ def test_a_station_that_brings_too_much_waits_and_another_does_not(tmp_path: Pat
     # It is docked and receipted as before, and another station brings the rest.
     assert http.get(f"/v1/bands/{A}/orders?after=0", auth=one).status_code == 200
     assert put("b", "batches", made[2], other).status_code == 201
+
+
+def test_a_stations_day_has_room_for_600_bands_that_always_record_the_most() -> None:
+    # Each quarter of an hour 96 encounters (tests/firmware/test_encounters.py), a clock mark and
+    # the key group of both; and a header for each sector.
+    slots = (96 + 1 + log.GROUP_SLOTS) * bluezone.SLOTS_PER_DAY * log.SLOTS // (log.SLOTS - 1)
+    one = kept_bytes(slots * log.SLOT_BYTES, slots // log.SLOTS + 1)
+    assert 600 * one <= Limits().quota_per_day
+    assert 240 * 21 * one <= Limits().quota_per_day * QUOTA_DAYS
 
 
 def test_stations_leave_room_on_the_disk_for_tracers(

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoneband import __version__
-from zoneband.cli import faults, frames
+from zoneband import __version__, faults
+from zoneband.cli import frames
 from zoneband.errors import ExitCode, UserError
 from zoneband.i18n import LANGUAGES, _, set_language
 from zoneband.say import say
@@ -143,7 +143,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        told = error if isinstance(error, UserError) else faults.told(error)
+        told = faults.told(error)
         if told is None:
             raise
         say(told.message, error=True)

@@ -323,9 +323,7 @@ class Uploads:
             self._sectors.pieces.note(db, upload.name, upload.station, left)
         band = facts.bands.get(header.serial)
         before = 0 if row is None else row.refused
-        size = 0
-        if row is None:
-            size = max(len(upload.data), disk.BLOCK_BYTES) + _ROW_BYTES * len(sectors)
+        size = kept_bytes(len(upload.data), len(sectors)) if row is None else 0
         return _Try(upload, left, band, size, ingested, dropped, before, rows)
 
     def _ingest(self, db: Connection, one: _Try, facts: _Facts, arrived: Arrived) -> bool:
@@ -456,6 +454,11 @@ class Uploads:
             _count, rekeyed, whole = self._work_in(db, name, station, band, kept, arrived, facts)
             self._settle(db, arrived, [name] if whole else [])
         self._host.after_uploads(rekeyed)
+
+
+def kept_bytes(size: int, sectors: int) -> int:
+    """What a batch takes on the disk, about: as a file, and in the ledger for its sectors."""
+    return max(size, disk.BLOCK_BYTES) + _ROW_BYTES * sectors
 
 
 def _left_of(

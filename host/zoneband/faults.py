@@ -17,7 +17,9 @@ _LOCKED = ("database is locked", "database table is locked")
 
 
 def told(error: Exception) -> UserError | None:
-    """What a person is told of a fault; None of one that is the program's own."""
+    """What a person is told of what went wrong; None of a fault that is the program's own."""
+    if isinstance(error, UserError):
+        return error
     if isinstance(error, OSError):
         if error.errno not in _OURS:
             return None
