@@ -28,22 +28,20 @@ class Tracer:
 
     def __init__(self, data: Path, server: str | None, token: str | None) -> None:
         settings = stations.load(data)
-        at = _logged_in_at(data) if token is None else None
         here = local_server.find(data)
-        if server is None and not (here and at and urlsplit(at).hostname in upload.LOOPBACK):
-            server = at  # a server of this computer may listen elsewhere by now
+        session, at = _session(data) if token is None else (None, None)
+        if here and at and urlsplit(at).hostname in upload.LOOPBACK:
+            at = None  # a server of this computer may listen elsewhere by now
+        if at and server and at != upload.check_url(server):
+            session = None  # no server gets another one's token
+        server = server or at
         self._here = None if server else here
         self._url = server or (settings.server if settings else DEFAULT_SERVER)
         if self._here is not None:
             self._url = self._here.url
         self._ca = settings.ca if settings else None
         # Of whoever is logged in here; else of the server's own computer.
-        elsewhere = bool(at and server and at != upload.check_url(server))
-        for path in (data / SESSION, data / "server" / "tracer-token"):
-            if elsewhere and path.name == SESSION:
-                continue  # no server gets another one's token
-            if token is None and path.exists():
-                token = path.read_text(encoding="ascii", errors="replace").strip()
+        token = token or session or _read(data / "server" / "tracer-token")
         if token is None:
             raise UserError(
                 _("Log in first: zoneband tracer login NAME. Or do this on the server's computer."),
@@ -131,9 +129,14 @@ def log_out(data: Path, server: str | None) -> bool:
     return True
 
 
-def _logged_in_at(data: Path) -> str | None:
-    path = data / SESSION_SERVER
-    if not ((data / SESSION).exists() and path.exists()):
+def _session(data: Path) -> tuple[str | None, str | None]:
+    # The token of whoever is logged in, and at which server, as far as that was kept.
+    token = _read(data / SESSION)
+    return token, _read(data / SESSION_SERVER) if token else None
+
+
+def _read(path: Path) -> str | None:
+    if not path.exists():
         return None
     return path.read_text(encoding="utf-8", errors="replace").strip() or None
 
