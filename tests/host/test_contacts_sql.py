@@ -24,7 +24,8 @@ from zoneband.tracing.query import Pair, evidence
 from zoneband.tracing.rules import RuleSet
 
 DAY = 20_760
-BEGIN = DAY * 86_400 + 5 * 3600
+BEGIN = DAY * 86_400 + 5 * 3600  # noon in Vietnam
+MIDNIGHT = 12 * 3600
 RULES = rules.load()
 # observer, contact, start, duration, sightings, mean, max
 Row = tuple[int, int, int, int, int, int, int]
@@ -48,7 +49,9 @@ rows = st.lists(
     st.tuples(
         st.integers(1, 4),
         st.sampled_from([-1, 1, 2, 3, 4]),
-        st.integers(0, 3000) | st.integers(85_000, 90_000),
+        st.integers(0, 3000)
+        | st.integers(MIDNIGHT - 900, MIDNIGHT + 900)
+        | st.integers(85_000, 90_000),
         st.integers(0, 900) | st.just(65_535),
         st.integers(1, 400),
         st.integers(-95, -45),
@@ -59,7 +62,7 @@ rows = st.lists(
 )
 rule_sets = st.builds(
     RuleSet,
-    window_s=st.sampled_from([240, 300, 900]),
+    window_s=st.sampled_from([240, 300, 420, 900]),
     steps=st.sampled_from([((52.0, 1.0),), ((55.0, 1.0), (63.0, 0.5)), ((40.0, 2.5), (70.5, 0.1))]),
     min_minutes=st.floats(0.5, 30),
     period_s=st.sampled_from([900, 3600, 86_400, 1_209_600]),
@@ -77,6 +80,11 @@ def pauses(from_s: int, to_s: int) -> list[Row]:
     begin = BEGIN - BEGIN % 300
     spans = (0, from_s), (to_s, to_s + 600)
     return [(1, 2, begin + a, b - a, 50, -60, -55) for a, b in spans]
+
+
+def moments(first: int, count: int, rssi: int = -60) -> list[Row]:
+    """One sighting each 5 minutes: hardly a minute together, though in many windows."""
+    return [(1, 2, BEGIN + first + n * 300, 0, 1, rssi, rssi + 5) for n in range(count)]
 
 
 def on_sqlite(db: DuckSession) -> list[Exposed]:
@@ -106,6 +114,49 @@ def on_sqlite(db: DuckSession) -> list[Exposed]:
 # One that is bridged over whole windows, and one from edge to edge.
 @example(pauses(280, 810), LONG_BRIDGE, -100, 4000, {})
 @example(pauses(300, 600), LONG_BRIDGE, -100, 4000, {})
+# Plenty in the first day by its windows, and not enough; enough in the next.
+@example(
+    [*moments(0, 60), (1, 2, BEGIN + 86_400, 1000, 250, -60, -55)],
+    RULES["vietnam"],
+    -100,
+    90_000,
+    {},
+)
+# A day with plenty that counts only by a pause that is bridged over its end, when the next begins.
+@example(
+    [
+        (1, 2, BEGIN + MIDNIGHT - 3200, 3190, 300, -60, -55),
+        (1, 2, BEGIN + MIDNIGHT + 20, 280, 70, -60, -55),
+    ],
+    RuleSet(min_minutes=10, drop_shorter_min=53.3),
+    0,
+    90_000,
+    {},
+)
+# A record over the end of a day with plenty, near only until louder ones begin.
+@example(
+    [
+        *moments(0, 60),
+        (1, 2, BEGIN + MIDNIGHT - 600, 2400, 10, -60, -55),
+        (1, 2, BEGIN + MIDNIGHT, 3600, 900, -80, -75),
+    ],
+    RULES["vietnam"],
+    0,
+    90_000,
+    {},
+)
+# The same where windows do not end with the day.
+@example(
+    [
+        *moments(0, 50),
+        (1, 2, BEGIN + MIDNIGHT - 120, 2400, 10, -60, -55),
+        (1, 2, BEGIN + MIDNIGHT, 3600, 900, -80, -75),
+    ],
+    RuleSet(window_s=420, min_minutes=5),
+    0,
+    90_000,
+    {},
+)
 @given(
     rows, rule_sets, st.integers(-100, 4000), st.integers(60, 90_000),
     st.dictionaries(st.integers(1, 4), st.integers(-10, 10)),
@@ -132,10 +183,16 @@ def test_the_query_counts_as_the_rule_does(
             ]  # fmt: skip
             records = evidence(db, pairs)
     assert again == found
-    assert [each._replace(most=0) for each in found if each.must_call] == [
-        each._replace(most=0) for each in called
-    ]
-    assert all(each.most >= rule.needed for each in called)
+    whole = {(each.case_id, each.band): each for each in found if each.must_call}
+    assert len(called) == len(whole)
+    for each in called:
+        full = whole[each.case_id, each.band]
+        sums = {name: getattr(each, name) for name in ("near_s", "weighted", "total_s", "most")}
+        assert full._replace(**sums) == each
+        assert all(value <= getattr(full, name) for name, value in sums.items())
+        assert each.most >= rule.needed
+    order = [(each.case_id, -each.weighted, each.band) for each in called]
+    assert order == sorted(order)
     answers = {(each.case_id, each.band): each for each in found}
     for pair, heard in zip(pairs, records, strict=True):
         case_id = 7 if pair.band == 1 else 3
@@ -155,6 +212,35 @@ def test_the_query_counts_as_the_rule_does(
         both = "both" in sides or sides == {"case", "contact"}
         assert answer.sides == (3 if both else 1 if sides == {"case"} else 2)
     assert not answers
+
+
+def test_once_one_must_be_called_later_days_are_not_looked_at(tmp_path: Path) -> None:
+    rule = RULES["vietnam"]
+    daily = [row for day in range(3) for row in met(1, 2, day * 1440, 40)]
+    span = Span(1, 1, BEGIN, BEGIN + 4 * 86_400)
+    with engine.opened([segment(tmp_path, daily)]) as (db, _):
+        degrees.prepare(db, rule, {})
+        (full,) = degrees.contacts(db, rule, [span])
+        (called,) = degrees.contacts(db, rule, [span], called_only=True)
+        # A day is no measure where minutes must fall within an hour.
+        hourly = replace(rule, period_s=3600)
+        (by_hour,) = degrees.contacts(db, hourly, [span], called_only=True)
+    assert 3 * called.weighted == full.weighted == by_hour.weighted
+    assert called.exposed_s == full.exposed_s
+    assert called.last_s == full.last_s
+
+
+def test_what_looked_like_plenty_is_looked_at_again(tmp_path: Path) -> None:
+    rule = RULES["vietnam"]
+    given_rows = moments(0, 60) + met(1, 2, 1440, 60) + met(1, 3, 0, 40) + met(1, 3, 1440, 15)
+    span = Span(1, 1, BEGIN, BEGIN + 2 * 86_400)
+    with engine.opened([segment(tmp_path, given_rows)]) as (db, _):
+        degrees.prepare(db, rule, {})
+        full = degrees.contacts(db, rule, [span])
+        called = degrees.contacts(db, rule, [span], called_only=True)
+    assert [each.band for each in full] == [2, 3] == [each.band for each in called]
+    assert called[0]._replace(most=0) == full[0]._replace(most=0)  # all of it, this time
+    assert called[1].weighted < full[1].weighted
 
 
 def met(a: int, b: int, start: int, minutes: int, rssi: int = -60) -> list[Row]:

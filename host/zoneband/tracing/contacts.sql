@@ -15,10 +15,13 @@
 --                                              reach: -window_s, window_s, …
 --   signs      (sign)                          1 and -1
 --   rule       (window_s, bridge_s, period_s, needed, drop_shorter_s, drop_beyond_db, called_only,
---               farthest_db, heaviest)         the last step's attenuation, the highest weight
+--               plenty, farthest_db, heaviest) the last step's attenuation, the highest weight
 --
 -- With called_only = 1 only those come who must be called, and `most` may be less than it is, though
--- never less than is needed.
+-- never less than is needed. Where a case and a contact were near for `plenty` in one day (NULL:
+-- never), what came after is not looked at: it could not undo that they must be called, nor since
+-- when. near_s, weighted and total_s are as much as was looked at; and if it is not enough after all
+-- they come with must_call = 0, to be asked for again without `plenty`.
 --
 -- A case's window is carried along from the join by band, so that nothing but that equality links
 -- cases to encounters: a planner that joined by the times first would make hundreds of millions of
@@ -50,10 +53,9 @@ lasting AS (
            CASE WHEN duration_s > 4 THEN duration_s ELSE 4 END AS length_s
     FROM heard
 ),
--- per_s: sightings a second; level_dbm and top_dbm: mean and strongest, calibrated.
+-- level_dbm and top_dbm: mean and strongest, calibrated.
 clipped AS (
-    SELECT l.pair, l.side,
-           CAST(l.sightings AS DOUBLE) / l.length_s AS per_s,
+    SELECT l.pair, l.side, l.sightings, l.length_s,
            l.rssi_mean + COALESCE(o.db, 0) + COALESCE(s.db, 0) AS level_dbm,
            l.rssi_max + COALESCE(o.db, 0) + COALESCE(s.db, 0) AS top_dbm,
            CASE WHEN l.start_s > l.from_s THEN l.start_s ELSE l.from_s END AS begin_s,
@@ -64,9 +66,11 @@ clipped AS (
     LEFT JOIN offsets s ON s.band = l.contact_band
     WHERE l.start_s < l.to_s AND l.start_s + l.length_s > l.from_s
 ),
--- Each case and contact as a whole. near_s: the windows of each record that is near enough.
-possible AS (
+-- Each case and contact by days (Vietnam's: UTC and 25,200 s), and as a whole. near_s: the windows of
+-- each record that is near enough.
+days AS (
     SELECT c.pair,
+           c.begin_s - (c.begin_s + 25200) % 86400 + 86400 AS end_s,
            MIN(c.begin_s) AS first_s,
            MAX(c.end_s) AS last_s,
            MAX(c.top_dbm) AS top_dbm,
@@ -79,24 +83,50 @@ possible AS (
                ELSE 0 END) AS near_s
     FROM clipped c
     CROSS JOIN rule r
-    GROUP BY c.pair
+    GROUP BY c.pair, c.begin_s - (c.begin_s + 25200) % 86400 + 86400
+),
+possible AS (
+    SELECT d.pair,
+           MIN(d.first_s) AS first_s,
+           MAX(d.last_s) AS last_s,
+           MAX(d.top_dbm) AS top_dbm,
+           MIN(d.one_side) AS one_side,
+           MAX(d.other_side) AS other_side,
+           SUM(d.near_s) AS near_s,
+           MIN(CASE WHEN r.heaviest * d.near_s >= r.plenty THEN d.end_s ELSE NULL END) AS plenty_s
+    FROM days d
+    CROSS JOIN rule r
+    GROUP BY d.pair
 ),
 -- Whoever cannot have enough is left out early, when only those are asked for who must be called: a
--- window counts only if some record in it is near enough.
+-- window counts only if some record in it is near enough. From until_s on nothing is looked at: the
+-- last whole window of the first day with plenty ends there. Earlier days are whole, so they count
+-- as they do in the end. That day may gain by what follows (a pause over its end that is bridged),
+-- but not lose. So whoever must be called by then must be in the end, since the same window.
 numbered AS (
     SELECT p.pair, ROW_NUMBER() OVER (ORDER BY p.pair) * 4294967296 AS number,
+           COALESCE(p.plenty_s - p.plenty_s % r.window_s, 4294967295) AS until_s,
            p.first_s, p.last_s, p.top_dbm, p.one_side, p.other_side
     FROM possible p
     CROSS JOIN rule r
     WHERE r.called_only = 0 OR r.heaviest * p.near_s >= r.needed
 ),
-reaching AS (
-    SELECT n.number, c.per_s, c.level_dbm, c.top_dbm, c.begin_s, c.end_s, r.window_s,
-           c.begin_s - c.begin_s % r.window_s AS first_s,
-           (c.end_s - 1) - (c.end_s - 1) % r.window_s AS last_s
+-- per_s: sightings a second.
+kept AS (
+    SELECT n.number, c.level_dbm, c.top_dbm, r.window_s,
+           CAST(c.sightings AS DOUBLE) / c.length_s AS per_s,
+           c.begin_s,
+           CASE WHEN c.end_s < n.until_s THEN c.end_s ELSE n.until_s END AS end_s
     FROM clipped c
     JOIN numbered n ON n.pair = c.pair
     CROSS JOIN rule r
+    WHERE c.begin_s < n.until_s
+),
+reaching AS (
+    SELECT number, per_s, level_dbm, top_dbm, begin_s, end_s, window_s,
+           begin_s - begin_s % window_s AS first_s,
+           (end_s - 1) - (end_s - 1) % window_s AS last_s
+    FROM kept
 ),
 -- Each record in each of its windows; begin_s and end_s count from the window's begin.
 parts AS (
@@ -132,18 +162,10 @@ torn AS (
     CROSS JOIN rule r
     WHERE w.first_out_s + r.bridge_s < w.last_in_s
 ),
-torn_records AS (
-    SELECT n.number, c.begin_s, c.end_s, r.window_s,
-           c.begin_s - c.begin_s % r.window_s AS first_s,
-           (c.end_s - 1) - (c.end_s - 1) % r.window_s AS last_s
-    FROM (SELECT number FROM torn GROUP BY number) t
-    JOIN numbered n ON n.number = t.number
-    JOIN clipped c ON c.pair = n.pair
-    CROSS JOIN rule r
-),
 torn_parts AS (
     SELECT r.number + r.first_s + p.add_s AS place, r.begin_s, r.end_s
-    FROM torn_records r
+    FROM (SELECT number FROM torn GROUP BY number) t
+    JOIN reaching r ON r.number = t.number
     JOIN spread p ON p.span_s = r.last_s - r.first_s
 ),
 torn_behind AS (
@@ -297,7 +319,7 @@ most AS (
     GROUP BY number
 ),
 judged AS (
-    SELECT p.pair, p.first_s, p.last_s, s.exposed_s, s.near_s, s.weighted, s.total_s,
+    SELECT p.pair, p.first_s, p.last_s, p.until_s, s.exposed_s, s.near_s, s.weighted, s.total_s,
            -20 - p.top_dbm AS closest_db,
            CASE WHEN p.one_side < p.other_side THEN 3 ELSE p.one_side END AS sides,
            COALESCE(m.most, s.most) AS most
@@ -319,5 +341,5 @@ SELECT CAST((j.pair - j.pair % 4294967296) / 4294967296 AS BIGINT) AS case_id,
        CASE WHEN j.most >= r.needed THEN 1 ELSE 0 END AS must_call
 FROM judged j
 CROSS JOIN rule r
-WHERE j.most >= r.needed OR r.called_only = 0
+WHERE j.most >= r.needed OR r.called_only = 0 OR j.last_s > j.until_s
 ORDER BY 1, 12 DESC, 7 DESC, 2

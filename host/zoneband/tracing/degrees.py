@@ -10,12 +10,15 @@ import pyarrow as pa
 
 from zoneband.arrow import column
 from zoneband.tracing.engine import Session, table
-from zoneband.tracing.rules import RuleSet
+from zoneband.tracing.rules import DAY_S, RuleSet
 
 _SQL = (Path(__file__).parent / "contacts.sql").read_text(encoding="utf-8")
 # The longest that a record can last: its duration has 16 bits.
 _LONGEST_S = 65_535
 _FARTHEST_DB = 1000.0
+# How many times what is needed, both bands' records added up and each by whole windows, most likely
+# is enough: both recorded most of it, and few windows are covered whole.
+_PLENTY = 4
 
 
 class Span(NamedTuple):
@@ -108,15 +111,33 @@ def contacts(
     called_only: bool = False,
     known: Iterable[int] = (),
 ) -> list[Exposed]:
-    """Contacts of each case, those that must be called first, then by weighted minutes; with
-    called_only nobody else, and `most` at least what is needed. known: bands to leave out. Needs
-    `prepare` and the view `encounters`."""
+    """Contacts of each case, those that must be called first, then by weighted minutes. known:
+    bands to leave out. Needs `prepare` and the view `encounters`.
+
+    With called_only nobody else comes, and not all that followed is counted once one must be
+    called: near_s, weighted, total_s and most may be less than they are, though most never less
+    than is needed."""
     if not spans:
         return []
-    table(db, "cases", Span._fields, spans)
     table(db, "known", ("band",), [(band,) for band in known])
+    plenty = _PLENTY * rule.needed if called_only and rule.period_s >= DAY_S else None
+    found = _ask(db, rule, spans, called_only, plenty)
+    unsure = {(each.case_id, each.band) for each in found if called_only and not each.must_call}
+    if unsure:
+        cases = {case_id for case_id, _band in unsure}
+        again = _ask(db, rule, [span for span in spans if span.case_id in cases], True, None)
+        found = [each for each in found if each.must_call]
+        found += [each for each in again if (each.case_id, each.band) in unsure]
+        found.sort(key=lambda each: (each.case_id, -each.weighted, each.band))
+    return found
+
+
+def _ask(
+    db: Session, rule: RuleSet, spans: Sequence[Span], called_only: bool, plenty: int | None
+) -> list[Exposed]:
+    table(db, "cases", Span._fields, spans)
     beyond = _FARTHEST_DB if rule.drop_beyond_db is None else float(rule.drop_beyond_db)
-    values: dict[str, int | float] = {
+    values: dict[str, int | float | None] = {
         "window_s": rule.window_s,
         "bridge_s": rule.bridge_s,
         "period_s": rule.period_s,
@@ -124,6 +145,7 @@ def contacts(
         "drop_shorter_s": rule.drop_shorter_s,
         "drop_beyond_db": beyond,
         "called_only": int(called_only),
+        "plenty": plenty,
         "farthest_db": float(rule.steps[-1][0]),
         "heaviest": rule.weight(rule.steps[0][0]),
     }
