@@ -28,6 +28,7 @@ from zoneband.cli import audit_words
 from zoneband.server import audit_log, roles
 from zoneband.server.audit import OPERATOR, Audit, Unwritable
 from zoneband.server.audit_log import AuditLog, Report, parse, verify
+from zoneband.tracing import case_words
 
 NOW = 1_793_700_000
 
@@ -493,6 +494,15 @@ def test_every_event_has_words() -> None:
             assert "_" not in english and (english != event or event in ("refused", "done"))
         with i18n.reading("vi"):
             assert audit_words.event(event) not in (event, english)
+
+
+def test_every_refusal_has_words() -> None:
+    for code in case_words.refusals():
+        with i18n.reading("en"):
+            english = audit_words.why(code)
+            assert "_" not in english and english != code
+        with i18n.reading("vi"):
+            assert audit_words.why(code) not in (code, english)
 
 
 def test_a_kept_head_is_still_found_when_the_log_has_grown(office: Office, run: Run) -> None:
