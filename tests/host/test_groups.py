@@ -352,6 +352,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def _the_verbs_make_list_and_export_groups(site: Site, tmp_path: Path) -> None:
+    done = zoneband(site.server, "order", "list", B, "--server", site.url)
+    assert done.returncode == 3 and done.stdout + done.stderr == f"Nothing was ordered of {B}.\n"
     assert "number 2" in site.verb("group", "add", "Chợ Lớn")
     shown = json.loads(site.verb("group", "list", "--json"))
     assert [(g["number"], g["name"], g["bands"]) for g in shown] == [

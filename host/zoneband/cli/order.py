@@ -69,12 +69,12 @@ def every(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """List a band's orders."""
+    """List a band's orders; exit 3 when there is none."""
     serial = serials.read(band)
     found = Tracer(data_dir(data), server, token).ask("GET", f"/v1/bands/{serial}/orders/all")
     if as_json:
         print(json.dumps(found))
-    else:
+    elif found:
         view = Table()
         for head in (_("number"), _("order"), _("made"), _("state")):
             view.add_column(head)
@@ -83,6 +83,8 @@ def every(
             view.add_row(str(row["number"]), _name(row["kind"]), day_and_time(row["made_s"]), state)
         Console().print(view)
     if not found:
+        if not as_json:
+            say(_("Nothing was ordered of {band}.").format(band=serial))
         raise typer.Exit(ExitCode.NOTHING)
 
 
