@@ -272,7 +272,10 @@ def _same_signature(made: Any, altered: Any) -> bool:
         text = request.headers["signature"]
         if not text.startswith("station=:") or not text.endswith(":"):
             return None
-        return base64.b64decode(text[len("station=:") : -1])
+        try:
+            return base64.b64decode(text[len("station=:") : -1])
+        except ValueError:  # padding in its middle
+            return None
 
     return bare(made) == bare(altered)
 
