@@ -1,19 +1,19 @@
 """The user's language: Vietnamese or English, by gettext.
 
-The catalogue is the .po file itself, read at the first text; no compiled file can be stale.
+The catalogue is the .po file. It is compiled where it lies, at the first text that is asked for
+after it was changed, so that each start reads the compiled one: it bears the .po file's own time,
+to the nanosecond, and no other one is read.
 """
 
 import gettext
 import io
 import os
+import struct
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 
 LOCALE = Path(__file__).parent / "locale"
 LANGUAGES = ("vi", "en")
@@ -54,15 +54,46 @@ def language() -> str:
 
 @cache
 def _catalogue(code: str) -> gettext.NullTranslations:
-    path = LOCALE / code / "LC_MESSAGES" / "zoneband.po"
-    if not path.exists():
+    source = LOCALE / code / "LC_MESSAGES" / "zoneband.po"
+    compiled = source.with_suffix(".mo")
+    try:
+        changed_ns = source.stat().st_mtime_ns
+    except FileNotFoundError:
         return gettext.NullTranslations()
-    with path.open("rb") as f:
+    with suppress(OSError, ValueError, struct.error):  # none yet, or damaged
+        if compiled.stat().st_mtime_ns == changed_ns:
+            return gettext.GNUTranslations(io.BytesIO(compiled.read_bytes()))
+    made = _compile(source)
+    with suppress(OSError):  # without it each start compiles
+        _keep(compiled, made, changed_ns)
+    return gettext.GNUTranslations(io.BytesIO(made))
+
+
+def _compile(source: Path) -> bytes:
+    from babel.messages.mofile import write_mo  # a tenth of the time of a start
+    from babel.messages.pofile import read_po
+
+    with source.open("rb") as f:
         catalogue = read_po(f)
     out = io.BytesIO()
     write_mo(out, catalogue)
-    out.seek(0)
-    return gettext.GNUTranslations(out)
+    return out.getvalue()
+
+
+def _keep(path: Path, data: bytes, changed_ns: int) -> None:
+    # Whole and with its time, or not at all: others may be doing the same.
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile(dir=path.parent, suffix=".mo", delete=False) as f:
+        try:
+            f.write(data)
+            f.flush()
+            os.fchmod(f.fileno(), 0o644)
+            os.utime(f.fileno(), ns=(changed_ns, changed_ns))
+            os.replace(f.name, path)
+        except BaseException:
+            os.unlink(f.name)
+            raise
 
 
 def number(value: float, digits: int | None = None) -> str:
