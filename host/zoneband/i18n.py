@@ -81,7 +81,7 @@ def _compile(source: Path) -> bytes:
 
 
 def _keep(path: Path, data: bytes, changed_ns: int) -> None:
-    # Whole and with its time, or not at all: others may be doing the same.
+    # Whole and with its time, or not at all: others may be doing the same, and power may fail.
     from tempfile import NamedTemporaryFile
 
     with NamedTemporaryFile(dir=path.parent, suffix=".mo", delete=False) as f:
@@ -90,6 +90,7 @@ def _keep(path: Path, data: bytes, changed_ns: int) -> None:
             f.flush()
             os.fchmod(f.fileno(), 0o644)
             os.utime(f.fileno(), ns=(changed_ns, changed_ns))
+            os.fsync(f.fileno())
             os.replace(f.name, path)
         except BaseException:
             os.unlink(f.name)
