@@ -55,6 +55,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+def pytest_sessionfinish() -> None:
+    """Extensions complain of what is never freed."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_authority() -> Iterator[None]:
     """Argon2id at its least cost for keys of the authority that tests make in this process. A key's
