@@ -14,6 +14,9 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
+
+from zoneband import durable
 
 LOCALE = Path(__file__).parent / "locale"
 LANGUAGES = ("vi", "en")
@@ -81,20 +84,13 @@ def _compile(source: Path) -> bytes:
 
 
 def _keep(path: Path, data: bytes, changed_ns: int) -> None:
-    # Whole and with its time, or not at all: others may be doing the same, and power may fail.
-    from tempfile import NamedTemporaryFile
+    def fill(file: BinaryIO) -> None:
+        file.write(data)
+        file.flush()
+        # Last of all: while somebody else still writes it, it bears another time.
+        os.utime(file.fileno(), ns=(changed_ns, changed_ns))
 
-    with NamedTemporaryFile(dir=path.parent, suffix=".mo", delete=False) as f:
-        try:
-            f.write(data)
-            f.flush()
-            os.fchmod(f.fileno(), 0o644)
-            os.utime(f.fileno(), ns=(changed_ns, changed_ns))
-            os.fsync(f.fileno())
-            os.replace(f.name, path)
-        except BaseException:
-            os.unlink(f.name)
-            raise
+    durable.write(path, fill)
 
 
 def number(value: float, digits: int | None = None) -> str:

@@ -82,9 +82,9 @@ def pauses(from_s: int, to_s: int) -> list[Row]:
     return [(1, 2, begin + a, b - a, 50, -60, -55) for a, b in spans]
 
 
-def moments(first: int, count: int, rssi: int = -60) -> list[Row]:
+def moments(count: int) -> list[Row]:
     """One sighting each 5 minutes: hardly a minute together, though in many windows."""
-    return [(1, 2, BEGIN + first + n * 300, 0, 1, rssi, rssi + 5) for n in range(count)]
+    return [(1, 2, BEGIN + n * 300, 0, 1, -60, -55) for n in range(count)]
 
 
 def on_sqlite(db: DuckSession) -> list[Exposed]:
@@ -116,7 +116,7 @@ def on_sqlite(db: DuckSession) -> list[Exposed]:
 @example(pauses(300, 600), LONG_BRIDGE, -100, 4000, {})
 # Plenty in the first day by its windows, and not enough; enough in the next.
 @example(
-    [*moments(0, 60), (1, 2, BEGIN + 86_400, 1000, 250, -60, -55)],
+    [*moments(60), (1, 2, BEGIN + 86_400, 1000, 250, -60, -55)],
     RULES["vietnam"],
     -100,
     90_000,
@@ -136,7 +136,7 @@ def on_sqlite(db: DuckSession) -> list[Exposed]:
 # A record over the end of a day with plenty, near only until louder ones begin.
 @example(
     [
-        *moments(0, 60),
+        *moments(60),
         (1, 2, BEGIN + MIDNIGHT - 600, 2400, 10, -60, -55),
         (1, 2, BEGIN + MIDNIGHT, 3600, 900, -80, -75),
     ],
@@ -148,7 +148,7 @@ def on_sqlite(db: DuckSession) -> list[Exposed]:
 # The same where windows do not end with the day.
 @example(
     [
-        *moments(0, 50),
+        *moments(50),
         (1, 2, BEGIN + MIDNIGHT - 120, 2400, 10, -60, -55),
         (1, 2, BEGIN + MIDNIGHT, 3600, 900, -80, -75),
     ],
@@ -232,7 +232,7 @@ def test_once_one_must_be_called_later_days_are_not_looked_at(tmp_path: Path) ->
 
 def test_what_looked_like_plenty_is_looked_at_again(tmp_path: Path) -> None:
     rule = RULES["vietnam"]
-    given_rows = moments(0, 60) + met(1, 2, 1440, 60) + met(1, 3, 0, 40) + met(1, 3, 1440, 15)
+    given_rows = moments(60) + met(1, 2, 1440, 60) + met(1, 3, 0, 40) + met(1, 3, 1440, 15)
     span = Span(1, 1, BEGIN, BEGIN + 2 * 86_400)
     with engine.opened([segment(tmp_path, given_rows)]) as (db, _):
         degrees.prepare(db, rule, {})
